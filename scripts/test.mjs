@@ -48,9 +48,13 @@ async function testTypes() {
   heading('Type tests')
   const totals = new Totals()
   const complaints = new Set()
-  const code = await run(localCommand('tsc'), ['-p', 'tsconfig.test.json', '--pretty', 'false'], {
-    onLine: (line) => complaints.add(line.split('(')[0].replaceAll('\\', '/')),
-  })
+  const code = await run(
+    localCommand('tsc'),
+    ['-p', '__test__/tsconfig.json', '--pretty', 'false'],
+    {
+      onLine: (line) => complaints.add(line.split('(')[0].replaceAll('\\', '/')),
+    },
+  )
   for (const name of typeTestFiles()) {
     const failed = complaints.has(`__test__/${name.replaceAll('\\', '/')}`)
     console.log(` ${failed ? '✗' : '✓'} ${name}`)
