@@ -1,0 +1,250 @@
+// An event as a light view over its batch: a field is decoded when it is asked for.
+import { type InspectOptions, inspect } from 'node:util'
+import {
+  BATCH_HEADER,
+  EventBatch,
+  FLAG_PREVIOUS_LINKS,
+  type LinkSource,
+  ROW,
+  ROW_BYTES,
+  SYMBOL_BYTES,
+} from './batch.js'
+import { decodeJson, decodeText, KIND_JSON, KIND_NONE, KIND_TEXT } from './payload.js'
+import type { Bytes, EventJson, EventView, RecordedEvent } from './types.js'
+
+const UNREAD = Symbol('unread')
+
+class LogEvent implements EventView<string, unknown, unknown> {
+  readonly #batch: EventBatch
+  readonly #row: number
+  #payload: unknown = UNREAD
+  #metadata: unknown = UNREAD
+  #tags: readonly string[] | undefined
+
+  constructor(batch: EventBatch, row: number) {
+    this.#batch = batch
+    this.#row = row
+  }
+
+  #f64(field: number): number {
+    return this.#batch.view.getFloat64(this.#row + field, true)
+  }
+
+  #u32(field: number): number {
+    return this.#batch.view.getUint32(this.#row + field, true)
+  }
+
+  get position(): number {
+    return this.#f64(ROW.position)
+  }
+
+  get version(): number {
+    return this.#f64(ROW.version)
+  }
+
+  get entity(): string {
+    return this.#batch.symbol(this.#u32(ROW.entity))
+  }
+
+  get fact(): string {
+    return this.#batch.symbol(this.#u32(ROW.fact))
+  }
+
+  get scope(): string {
+    return this.#batch.symbol(this.#u32(ROW.scope))
+  }
+
+  get clock(): Bytes {
+    return this.#batch.clock(this.#row)
+  }
+
+  get id(): string {
+    return this.#batch.id(this.#row)
+  }
+
+  get tags(): readonly string[] {
+    this.#tags ??= this.#batch.tags(this.#row)
+    return this.#tags
+  }
+
+  get contentType(): string {
+    return this.#batch.symbol(this.#u32(ROW.contentType))
+  }
+
+  get recordedAt(): Date {
+    return new Date(Math.floor(this.recordedAtUs / 1000))
+  }
+
+  get recordedAtUs(): number {
+    return this.#f64(ROW.recordedAtUs)
+  }
+
+  get payload(): unknown {
+    if (this.#payload === UNREAD) this.#payload = this.#decodePayload()
+    return this.#payload
+  }
+
+  #decodePayload(): unknown {
+    switch (this.#batch.kind(this.#u32(ROW.contentType))) {
+      case KIND_NONE:
+        return undefined
+      case KIND_JSON:
+        return this.json()
+      case KIND_TEXT:
+        return this.text()
+      default:
+        return this.bytes()
+    }
+  }
+
+  get metadata(): unknown {
+    if (this.#metadata === UNREAD) this.#metadata = this.#decodeMetadata()
+    return this.#metadata
+  }
+
+  #decodeMetadata(): unknown {
+    const kind = this.#batch.view.getUint8(this.#row + ROW.metadataKind)
+    if (kind === 0) return undefined
+    const offset = this.#u32(ROW.metadataOffset)
+    const length = this.#u32(ROW.metadataLength)
+    if (kind === 1) return this.#batch.slice(offset, length)
+    return decodeJson(this.#batch.buffer, offset, offset + length, this)
+  }
+
+  bytes(): Bytes {
+    return this.#batch.slice(this.#u32(ROW.payloadOffset), this.#u32(ROW.payloadLength))
+  }
+
+  text(): string {
+    const offset = this.#u32(ROW.payloadOffset)
+    return decodeText(this.#batch.buffer, offset, offset + this.#u32(ROW.payloadLength), this)
+  }
+
+  json(): unknown
+  json<T>(): T
+  json(): unknown {
+    const offset = this.#u32(ROW.payloadOffset)
+    return decodeJson(this.#batch.buffer, offset, offset + this.#u32(ROW.payloadLength), this)
+  }
+
+  get link(): Bytes {
+    return this.#batch.link(this.#row)
+  }
+
+  get previousLink(): Bytes {
+    return this.#batch.previousLink(this.#row)
+  }
+
+  detach(): this {
+    return new LogEvent(new EventBatch(this.#pack(), undefined, true), BATCH_HEADER) as this
+  }
+
+  /** A batch of this event alone, with its previous link. */
+  #pack(): Uint8Array {
+    const { tags } = this
+    const strings = [this.entity, this.fact, this.scope, this.contentType, ...tags]
+    const texts = strings.map((text) => Buffer.from(text, 'utf8'))
+    const tagNumbers = new Uint8Array(tags.length * 4)
+    const numbers = new DataView(tagNumbers.buffer)
+    for (let i = 0; i < tags.length; i++) numbers.setUint32(i * 4, i + 4, true)
+    const batch = this.#batch
+    const metadata = batch.slice(this.#u32(ROW.metadataOffset), this.#u32(ROW.metadataLength))
+    const id = Buffer.from(this.id.replaceAll('-', ''), 'hex')
+    const fixed = [tagNumbers, this.link, this.previousLink, id, this.clock]
+    const data = [...fixed, this.bytes(), metadata, ...texts]
+    const symbolsAt = BATCH_HEADER + ROW_BYTES
+    const dataAt = symbolsAt + texts.length * SYMBOL_BYTES
+    const bytes = new Uint8Array(data.reduce((sum, part) => sum + part.length, dataAt))
+    const offsets: number[] = []
+    let at = dataAt
+    for (const part of data) {
+      bytes.set(part, at)
+      offsets.push(at)
+      at += part.length
+    }
+
+    const view = new DataView(bytes.buffer)
+    view.setUint32(0, 1, true)
+    view.setUint32(4, texts.length, true)
+    view.setUint32(8, FLAG_PREVIOUS_LINKS, true)
+    bytes.set(batch.buffer.subarray(this.#row, this.#row + ROW_BYTES), BATCH_HEADER)
+    const setField = (field: number, value: number): void =>
+      view.setUint32(BATCH_HEADER + field, value, true)
+    setField(ROW.entity, 0)
+    setField(ROW.fact, 1)
+    setField(ROW.scope, 2)
+    setField(ROW.contentType, 3)
+    setField(ROW.fixed, dataAt)
+    setField(ROW.payloadOffset, offsets[fixed.length] as number)
+    setField(ROW.metadataOffset, offsets[fixed.length + 1] as number)
+    texts.forEach((text, i) => {
+      view.setUint32(symbolsAt + i * SYMBOL_BYTES, offsets[fixed.length + 2 + i] as number, true)
+      view.setUint32(symbolsAt + i * SYMBOL_BYTES + 4, text.length, true)
+    })
+    return bytes
+  }
+
+  toJSON(): EventJson {
+    return this.#toObject(this.payload)
+  }
+
+  #toObject(payload: unknown): EventJson {
+    const { metadata } = this
+    return {
+      position: this.position,
+      version: this.version,
+      entity: this.entity,
+      fact: this.fact,
+      scope: this.scope,
+      clock: hex(this.clock),
+      id: this.id,
+      tags: [...this.tags],
+      recordedAt: isoMicroseconds(this.recordedAtUs),
+      contentType: this.contentType,
+      ...(payload === undefined ? undefined : { payload: plain(payload) }),
+      ...(metadata === undefined ? undefined : { metadata: plain(metadata) }),
+      link: hex(this.link),
+      previousLink: hex(this.previousLink),
+    }
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions, inner: typeof inspect): string {
+    return `Event ${inner(this.#toObject(this.#inspectedPayload()), options)}`
+  }
+
+  /** To look at an event never fails, whatever its payload is. */
+  #inspectedPayload(): unknown {
+    try {
+      return this.payload
+    } catch {
+      return this.bytes()
+    }
+  }
+}
+
+function hex(bytes: Bytes): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+}
+
+function plain(value: unknown): unknown {
+  return value instanceof Uint8Array ? { base64: Buffer.from(value).toString('base64') } : value
+}
+
+function isoMicroseconds(us: number): string {
+  const ms = Math.floor(us / 1000)
+  const rest = String(us - ms * 1000).padStart(3, '0')
+  return new Date(ms).toISOString().replace('Z', `${rest}Z`)
+}
+
+/** The events of a batch, in its order. */
+export function decodeEvents(bytes: Uint8Array, links: LinkSource): RecordedEvent[] {
+  const batch = new EventBatch(bytes, links)
+  const events: LogEvent[] = []
+  for (let i = 0; i < batch.count; i++) events.push(new LogEvent(batch, EventBatch.row(i)))
+  return events
+}
+
+/** The event of a batch that has exactly one. */
+export function decodeEvent(bytes: Uint8Array): RecordedEvent {
+  return new LogEvent(new EventBatch(bytes), BATCH_HEADER)
+}

@@ -1,0 +1,332 @@
+// Reads. A reading is a description; a cursor is one read of it, at one head. Iterators are made by
+// hand, for an async generator costs more than decoding an event does.
+import type { LinkSource } from './batch.js'
+import type { NativeRead } from './binding.js'
+import { closed, fromNative } from './errors.js'
+import type { Session, Waiting } from './session.js'
+import type { Reading } from './types.js'
+
+/** What a reading reads. */
+export interface Plan<T> {
+  readonly session: Session
+  readonly limit: number | undefined
+  readonly signal: AbortSignal | undefined
+  /** The packed description, for at most so many. */
+  spec(limit: number | undefined): Uint8Array
+  decode(bytes: Uint8Array, links: LinkSource): T[]
+}
+
+interface Waiter {
+  resolve(value: undefined): void
+  reject(error: unknown): void
+}
+
+/**
+ * One read. Its calls must not overlap; it fails at most once, and has ended then. It listens to its
+ * signal, and is known to its session, only while it waits: so one that is dropped in the middle of
+ * a loop is free to go.
+ */
+export class Cursor<T> implements Waiting {
+  readonly #plan: Plan<T>
+  readonly #limit: number | undefined
+  #native: NativeRead | undefined
+  #links: LinkSource | undefined
+  #ahead: Promise<Uint8Array | null> | undefined
+  #waiter: Waiter | undefined
+  #head = -1
+  #ended = false
+
+  readonly #onAbort = (): void => {
+    this.fail(this.#plan.signal?.reason)
+  }
+
+  constructor(plan: Plan<T>, limit: number | undefined = plan.limit) {
+    this.#plan = plan
+    this.#limit = limit
+  }
+
+  /** The next pull will reject, whatever has been read already. */
+  get stopped(): boolean {
+    const { session, signal } = this.#plan
+    return !this.#ended && (session.closed || signal?.aborted === true)
+  }
+
+  /** The next batch, or undefined at the end. The one after it is asked for at once. */
+  pull(): Promise<T[] | undefined> {
+    if (this.#ended) return Promise.resolve(undefined)
+    if (this.#limit === 0) return this.#nothing(undefined)
+    return this.#ask(
+      (native) => {
+        const next = this.#ahead ?? native.next()
+        this.#ahead = undefined
+        return next
+      },
+      (bytes) => {
+        if (this.#head < 0) this.#head = (this.#native as NativeRead).head()
+        if (bytes === null) {
+          this.cancel()
+          return undefined
+        }
+        this.#readAhead()
+        return this.#plan.decode(bytes, this.#links as LinkSource)
+      },
+    )
+  }
+
+  #readAhead(): void {
+    this.#ahead = this.#native?.next()
+    // Whoever pulls next gets the error; if nobody does, it must not count as unhandled.
+    this.#ahead?.then(undefined, () => {})
+  }
+
+  count(): Promise<number> {
+    if (this.#limit === 0) return this.#nothing(0)
+    return this.#last((native) => native.count())
+  }
+
+  explain(): Promise<string> {
+    return this.#last((native) => native.explain())
+  }
+
+  /** The head that bounds this read, once a pull has resolved; -1 of an empty log. */
+  get head(): number {
+    return this.#head
+  }
+
+  /** Frees everything but what links need; a pull that waits is at its end. */
+  cancel(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#ahead = undefined
+    this.#native?.cancel()
+    this.#stopWaiting()?.resolve(undefined)
+  }
+
+  /** Ends the read with an error for whoever waits. */
+  fail(error: unknown): void {
+    const waiter = this.#stopWaiting()
+    this.cancel()
+    waiter?.reject(error)
+  }
+
+  #last<R>(call: (native: NativeRead) => Promise<R>): Promise<R> {
+    return this.#ask(call, (value) => {
+      this.cancel()
+      return value
+    })
+  }
+
+  /** Of a read that has nothing to give. */
+  #nothing<R>(value: R): Promise<R> {
+    try {
+      this.#check()
+    } catch (error) {
+      return Promise.reject(error)
+    } finally {
+      this.cancel()
+    }
+    return Promise.resolve(value)
+  }
+
+  #check(): void {
+    const { session, signal } = this.#plan
+    if (session.closed) throw closed()
+    if (signal?.aborted) throw signal.reason
+  }
+
+  #begin(): NativeRead {
+    this.#check()
+    if (this.#native === undefined) {
+      let native: NativeRead
+      try {
+        native = this.#plan.session.native.read(this.#plan.spec(this.#limit))
+      } catch (error) {
+        throw fromNative(error)
+      }
+      this.#native = native
+      this.#links = (position) => {
+        try {
+          return native.previousLink(position)
+        } catch (error) {
+          throw fromNative(error)
+        }
+      }
+    }
+    return this.#native
+  }
+
+  /** Waits for a native call, an abort or the store's close(), whichever is first. */
+  #ask<V, R>(call: (native: NativeRead) => Promise<V>, map: (value: V) => R): Promise<R> {
+    return new Promise<R>((resolve, reject) => {
+      const answer = call(this.#begin())
+      const waiter = { resolve: resolve as Waiter['resolve'], reject }
+      this.#waiter = waiter
+      this.#plan.session.wait(this)
+      this.#plan.signal?.addEventListener('abort', this.#onAbort)
+      answer.then(
+        (value) => {
+          if (this.#waiter !== waiter) return
+          this.#stopWaiting()
+          try {
+            resolve(map(value))
+          } catch (error) {
+            this.fail(error)
+            reject(fromNative(error))
+          }
+        },
+        (error: unknown) => {
+          if (this.#waiter === waiter) this.fail(fromNative(error))
+        },
+      )
+    }).catch((error: unknown) => {
+      this.cancel()
+      throw error
+    })
+  }
+
+  #stopWaiting(): Waiter | undefined {
+    const waiter = this.#waiter
+    if (waiter === undefined) return undefined
+    this.#waiter = undefined
+    this.#plan.session.done(this)
+    this.#plan.signal?.removeEventListener('abort', this.#onAbort)
+    return waiter
+  }
+}
+
+const END: IteratorReturnResult<undefined> = Object.freeze({ done: true, value: undefined })
+
+type Result<T> = IteratorResult<T, undefined>
+
+class BatchIterator<T> implements AsyncIterableIterator<readonly T[], undefined> {
+  readonly #cursor: Cursor<T>
+  #last: Promise<unknown> | undefined
+
+  constructor(cursor: Cursor<T>) {
+    this.#cursor = cursor
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  // Calls may overlap, those of the cursor may not: each waits for the one before it.
+  next(): Promise<Result<readonly T[]>> {
+    const pull = () => this.#cursor.pull().then(toResult<T>)
+    const result = this.#last === undefined ? pull() : this.#last.then(pull, pull)
+    this.#last = result
+    return result
+  }
+
+  return(): Promise<Result<readonly T[]>> {
+    this.#cursor.cancel()
+    return Promise.resolve(END)
+  }
+}
+
+function toResult<T>(batch: T[] | undefined): Result<readonly T[]> {
+  return batch === undefined ? END : { done: false, value: batch }
+}
+
+class ItemIterator<T> implements AsyncIterableIterator<T, undefined> {
+  readonly #cursor: Cursor<T>
+  #items: readonly T[] = []
+  #index = 0
+  #filling: Promise<T[] | undefined> | undefined
+
+  constructor(cursor: Cursor<T>) {
+    this.#cursor = cursor
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  next(): Promise<Result<T>> {
+    if (this.#index < this.#items.length && !this.#cursor.stopped) {
+      return Promise.resolve({ done: false, value: this.#items[this.#index++] as T })
+    }
+    return this.#fill()
+  }
+
+  #fill(): Promise<Result<T>> {
+    const again = () => this.next()
+    if (this.#filling !== undefined) return this.#filling.then(again, again)
+    this.#items = []
+    this.#index = 0
+    const filling = this.#cursor.pull()
+    this.#filling = filling
+    return filling.then(
+      (items) => {
+        this.#filling = undefined
+        if (items === undefined) return END
+        this.#items = items
+        return this.next()
+      },
+      (error: unknown) => {
+        this.#filling = undefined
+        throw error
+      },
+    )
+  }
+
+  return(): Promise<Result<T>> {
+    this.#items = []
+    this.#cursor.cancel()
+    return Promise.resolve(END)
+  }
+}
+
+/** A description of a read; the reads themselves are cursors. */
+export abstract class BaseReading<T> implements Reading<T> {
+  protected abstract plan(): Plan<T>
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<T, undefined> {
+    return new ItemIterator(new Cursor(this.plan()))
+  }
+
+  batches(): AsyncIterable<readonly T[], undefined> {
+    return { [Symbol.asyncIterator]: () => new BatchIterator(new Cursor(this.plan())) }
+  }
+
+  toArray(): Promise<T[]> {
+    return readAll(new Cursor(this.plan()))
+  }
+
+  first(): Promise<T | undefined> {
+    const plan = this.plan()
+    const cursor = new Cursor(plan, plan.limit === 0 ? 0 : 1)
+    return cursor.pull().then((items) => {
+      cursor.cancel()
+      return items?.[0]
+    })
+  }
+
+  count(): Promise<number> {
+    return new Cursor(this.plan()).count()
+  }
+}
+
+/** Everything that a cursor has. */
+export async function readAll<T>(cursor: Cursor<T>): Promise<T[]> {
+  const first = await cursor.pull()
+  if (first === undefined) return []
+  for (let items = await cursor.pull(); items !== undefined; items = await cursor.pull()) {
+    for (const item of items) first.push(item)
+  }
+  return first
+}
+
+/** A reading of a fixed plan. */
+export class PlainReading<T> extends BaseReading<T> {
+  readonly #plan: Plan<T>
+
+  constructor(plan: Plan<T>) {
+    super()
+    this.#plan = plan
+  }
+
+  protected plan(): Plan<T> {
+    return this.#plan
+  }
+}

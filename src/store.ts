@@ -1,0 +1,519 @@
+// The store: a thin face over the native handle.
+import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
+import { AppendQueue } from './append-queue.js'
+import { decodeEntities } from './batch.js'
+import type { NativeStore } from './binding.js'
+import { nativeStore } from './binding.js'
+import { closed, fromNative, invalidArgument, toDamage } from './errors.js'
+import { decodeEvent, decodeEvents } from './event.js'
+import { checkFilters, EVERYTHING } from './filter.js'
+import {
+  abortSignal,
+  integer,
+  memoryOptions,
+  type NativeOptions,
+  readFields,
+  storeOptions,
+} from './options.js'
+import { describe, wellFormed } from './packer.js'
+import { LogQuery } from './query.js'
+import { PlainReading } from './reading.js'
+import { Session } from './session.js'
+import type {
+  AppendOptions,
+  Damage,
+  EntityInfo,
+  EntityOptions,
+  EventType,
+  Filter,
+  MemoryOptions,
+  NewEvent,
+  OneOrMore,
+  Query,
+  QueryOptions,
+  Reading,
+  ReadOptions,
+  Receipt,
+  RecordedEvent,
+  Recovery,
+  StoreOptions,
+  StoreStats,
+  VerifyOptions,
+  VerifyReport,
+} from './types.js'
+import { verify } from './verify.js'
+import {
+  allSpec,
+  entitiesSpec,
+  queryWindowOf,
+  readWindow,
+  streamSpec,
+  type Window,
+} from './window.js'
+
+interface Info {
+  readonly id: string
+  readonly readOnly: boolean
+  readonly damage: readonly Damage[]
+  readonly recovery: Recovery
+}
+
+// The constructor is private to the types; this makes it so at run time.
+const INTERNAL = Symbol('internal')
+
+/**
+ * An event store: one log, and an index for each of an event's four coordinates.
+ *
+ * @example
+ * ```ts
+ * import { Store } from 'tetralog'
+ *
+ * const store = await Store.open('./data')
+ * await store.append({ entity: 'order:1', fact: 'placed', payload: { total: 3 } })
+ * for await (const event of store.stream('order:1')) console.log(event.fact, event.payload)
+ * await store.close()
+ * ```
+ */
+export class Store implements AsyncDisposable {
+  readonly #native: NativeStore
+  readonly #session: Session
+  readonly #queue: AppendQueue
+  readonly #path: string | undefined
+  #infoText = ''
+  #info!: Info
+  #closing: Promise<void> | undefined
+
+  private constructor(
+    internal: symbol,
+    native: NativeStore,
+    queue: AppendQueue,
+    path: string | undefined,
+  ) {
+    if (internal !== INTERNAL) {
+      throw invalidArgument('new Store()', 'is not how stores are made: use Store.open(path)')
+    }
+    this.#native = native
+    this.#session = new Session(native)
+    this.#queue = queue
+    this.#path = path
+    queue.attach(native)
+    this.#readInfo()
+  }
+
+  /**
+   * Opens the store in a directory, or makes one there.
+   *
+   * One writer at a time; with `readOnly: true` any number of openers follow it, in any process.
+   *
+   * @example
+   * ```ts
+   * import { Store } from 'tetralog'
+   *
+   * await using store = await Store.open('./data', { durability: 'interval' })
+   * console.log(await store.head()) // -1 in a new store
+   * ```
+   * @throws {TetralogError} ERR_LOCKED if another writer has it open; ERR_FORMAT if the directory
+   * holds something else; ERR_IO, ERR_DISK_FULL; ERR_INVALID_ARGUMENT.
+   */
+  static async open(path: string | URL, options?: StoreOptions): Promise<Store> {
+    const directory = directoryOf(path)
+    const native = storeOptions(options)
+    return Store.#make(native, directory, (queue) =>
+      nativeStore.open(
+        directory,
+        native.durability,
+        native.readOnly,
+        native.fsyncIntervalMs,
+        native.fsyncEventCount,
+        native.maxInFlightBytes,
+        native.maxPayloadBytes,
+        native.segmentMaxBytes,
+        queue.onOutcomes,
+      ),
+    )
+  }
+
+  /**
+   * Makes a store in memory, which is gone when it is closed. It is the same engine over another
+   * file system, so it behaves like one on disk.
+   *
+   * @example
+   * ```ts
+   * import { Store } from 'tetralog'
+   *
+   * const store = await Store.memory()
+   * await store.append({ entity: 'order:1', fact: 'placed' })
+   * await store.close()
+   * ```
+   */
+  static async memory(options?: MemoryOptions): Promise<Store> {
+    const native = memoryOptions(options)
+    return Store.#make(native, undefined, (queue) =>
+      nativeStore.memory(native.maxPayloadBytes, native.segmentMaxBytes, queue.onOutcomes),
+    )
+  }
+
+  static async #make(
+    options: NativeOptions,
+    path: string | undefined,
+    open: (queue: AppendQueue) => Promise<NativeStore>,
+  ): Promise<Store> {
+    const queue = new AppendQueue(options.maxPayloadBytes)
+    try {
+      return new Store(INTERNAL, await open(queue), queue, path)
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  #readInfo(): Info {
+    if (this.#session.closed) return this.#info
+    const text = this.#native.info()
+    if (text !== this.#infoText) {
+      const { id, readOnly, damage, recovery } = JSON.parse(text) as Info
+      this.#info = {
+        id,
+        readOnly,
+        damage: Object.freeze(damage.map(toDamage)),
+        recovery: Object.freeze(recovery),
+      }
+      this.#infoText = text
+    }
+    return this.#info
+  }
+
+  /** A UUID made with the store: keep it beside every checkpoint. */
+  get id(): string {
+    return this.#info.id
+  }
+
+  /** Whether appends are refused: asked for when opening, or because of damage. */
+  get readOnly(): boolean {
+    return this.#readInfo().readOnly
+  }
+
+  /** Damage found when opening or since; empty in a healthy store. */
+  get damage(): readonly Damage[] {
+    return this.#readInfo().damage
+  }
+
+  /** What opening had to do. */
+  get recovery(): Recovery {
+    return this.#info.recovery
+  }
+
+  /**
+   * Appends one event or a batch, all or nothing. Resolves when it is as durable as the store's
+   * `durability` says; appends settle in the order of the calls. Everything is copied before the
+   * call returns, so what was passed may be changed then.
+   *
+   * An append whose ids are all stored already is answered with the original receipt and
+   * `duplicate: true`: so after an unknown outcome, append the same ids again.
+   *
+   * Limits: 65,536 events, 16 MiB a payload (`maxPayloadBytes`), 64 MiB altogether.
+   *
+   * @example
+   * ```ts
+   * import { Store } from 'tetralog'
+   *
+   * const store = await Store.memory()
+   * const receipt = await store.append(
+   *   [
+   *     { entity: 'order:1', fact: 'placed', scope: 'org:acme', payload: { total: 3 } },
+   *     { entity: 'order:1', fact: 'paid' },
+   *   ],
+   *   { expect: 'none' },
+   * )
+   * console.log(receipt.lastVersion) // 1
+   * await store.close()
+   * ```
+   * @throws {TetralogError} ERR_WRONG_EXPECTED_VERSION, ERR_CONDITION_FAILED, ERR_ID_CONFLICT,
+   * ERR_INVALID_ARGUMENT, ERR_LIMIT_EXCEEDED, ERR_OVERLOADED, ERR_READ_ONLY, ERR_DISK_FULL,
+   * ERR_POISONED, ERR_CLOSED. `written` says whether it may be stored all the same.
+   */
+  append<E extends EventType = EventType>(
+    events: OneOrMore<NewEvent<E>>,
+    options?: AppendOptions,
+  ): Promise<Receipt> {
+    try {
+      if (this.#session.closed) throw closed()
+      return this.#queue.append(events, options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * As {@link Store.append}, but blocks the thread until the append is durable: for scripts, and for
+   * the last moment before a process ends. What was appended before it goes before it.
+   */
+  appendSync<E extends EventType = EventType>(
+    events: OneOrMore<NewEvent<E>>,
+    options?: AppendOptions,
+  ): Receipt {
+    if (this.#session.closed) throw closed()
+    return this.#queue.appendSync(events, options)
+  }
+
+  /**
+   * The newest event of an entity, if there is one. The name is taken literally, never as a pattern.
+   *
+   * @example
+   * ```ts
+   * import { Store } from 'tetralog'
+   *
+   * const store = await Store.memory()
+   * console.log(await store.latest('order:1')) // undefined
+   * await store.close()
+   * ```
+   */
+  latest<E extends EventType = EventType>(entity: string): Promise<RecordedEvent<E> | undefined> {
+    try {
+      const name = wellFormed(entity, 'entity')
+      const bytes = this.#session.native.latest(name)
+      return bytes === undefined
+        ? this.#session.native.latestAsync(name).then(eventOrNone<E>, rethrow)
+        : Promise.resolve(eventOrNone<E>(bytes))
+    } catch (error) {
+      return Promise.reject(fromNative(error))
+    }
+  }
+
+  /** The event at a position; `undefined` beyond the head. */
+  event<E extends EventType = EventType>(position: number): Promise<RecordedEvent<E> | undefined> {
+    try {
+      const number = integer(position, 'position', 0, Number.MAX_SAFE_INTEGER)
+      const bytes = this.#session.native.event(number)
+      return bytes === undefined
+        ? this.#session.native.eventAsync(number).then(eventOrNone<E>, rethrow)
+        : Promise.resolve(eventOrNone<E>(bytes))
+    } catch (error) {
+      return Promise.reject(fromNative(error))
+    }
+  }
+
+  /** The version of an entity's newest event; -1 if it has none. */
+  version(entity: string): Promise<number> {
+    try {
+      const name = wellFormed(entity, 'entity')
+      const version = this.#session.native.version(name)
+      return Number.isNaN(version)
+        ? this.#session.native.versionAsync(name).catch(rethrow)
+        : Promise.resolve(version)
+    } catch (error) {
+      return Promise.reject(fromNative(error))
+    }
+  }
+
+  /** Whether an entity has events. */
+  exists(entity: string): Promise<boolean> {
+    return this.version(entity).then((version) => version >= 0)
+  }
+
+  /** The newest visible position; -1 if there is none. */
+  head(): Promise<number> {
+    try {
+      return this.#session.native.head().catch(rethrow)
+    } catch (error) {
+      return Promise.reject(fromNative(error))
+    }
+  }
+
+  /**
+   * The events of one entity, by version. The name is taken literally, never as a pattern; `from`
+   * and `after` are versions. Of an unknown entity there are none.
+   *
+   * @example
+   * ```ts
+   * import { Store } from 'tetralog'
+   *
+   * const store = await Store.memory()
+   * await store.append({ entity: 'order:1', fact: 'placed' })
+   * for await (const event of store.stream('order:1', { backwards: true, limit: 10 })) {
+   *   console.log(event.version, event.fact)
+   * }
+   * await store.close()
+   * ```
+   * @throws {TetralogError} ERR_INVALID_ARGUMENT, at the call.
+   */
+  stream<E extends EventType = EventType>(
+    entity: string,
+    options?: ReadOptions,
+  ): Reading<RecordedEvent<E>> {
+    const name = wellFormed(entity, 'entity')
+    return this.#events<E>(readWindow(options), (window, limit) => streamSpec(name, window, limit))
+  }
+
+  /**
+   * All events, by position.
+   *
+   * @throws {TetralogError} ERR_INVALID_ARGUMENT, at the call.
+   */
+  all<E extends EventType = EventType>(options?: ReadOptions): Reading<RecordedEvent<E>> {
+    return this.#events<E>(readWindow(options), allSpec)
+  }
+
+  #events<E extends EventType>(
+    window: Window,
+    spec: (window: Window, limit: number | undefined) => Uint8Array,
+  ): Reading<RecordedEvent<E>> {
+    const session = this.#session
+    if (session.closed) throw closed()
+    return new PlainReading({
+      session,
+      limit: window.limit,
+      signal: window.signal,
+      spec: (limit) => spec(window, limit),
+      decode: (bytes, links) => decodeEvents(bytes, links) as RecordedEvent<E>[],
+    })
+  }
+
+  /**
+   * Events by their coordinates: a filter, or a list of which one must hold; without one, all.
+   *
+   * @example
+   * ```ts
+   * import { Store } from 'tetralog'
+   *
+   * const store = await Store.memory()
+   * await store.append({ entity: 'order:1', fact: 'placed', scope: 'org:acme/eng' })
+   * const recent = await store
+   *   .query({ scope: 'org:acme/*', fact: 'placed' })
+   *   .since(new Date(Date.now() - 60_000))
+   *   .limit(10)
+   *   .toArray()
+   * console.log(recent.length) // 1
+   * await store.close()
+   * ```
+   * @throws {TetralogError} ERR_INVALID_ARGUMENT, at the call.
+   */
+  query<E extends EventType = EventType>(
+    filter?: OneOrMore<Filter<E>>,
+    options?: QueryOptions,
+  ): Query<E> {
+    const filters = filter === undefined ? EVERYTHING : checkFilters(filter, 'filter')
+    const window = queryWindowOf(options)
+    if (this.#session.closed) throw closed()
+    return new LogQuery<E>(this.#session, filters, window)
+  }
+
+  /** The entities that have events, in bytewise order of their names. */
+  entities(options?: EntityOptions): Reading<EntityInfo> {
+    const given = readFields(options ?? {}, 'options', ['prefix', 'after', 'limit', 'signal'])
+    const prefix = given.prefix === undefined ? '' : wellFormed(given.prefix, 'options.prefix')
+    const after = given.after === undefined ? undefined : wellFormed(given.after, 'options.after')
+    const { limit, signal } = given
+    const session = this.#session
+    if (session.closed) throw closed()
+    return new PlainReading({
+      session,
+      limit:
+        limit === undefined
+          ? undefined
+          : integer(limit, 'options.limit', 0, Number.MAX_SAFE_INTEGER),
+      signal: signal === undefined ? undefined : abortSignal(signal, 'options.signal'),
+      spec: (most) => entitiesSpec(prefix, after, most),
+      decode: decodeEntities,
+    })
+  }
+
+  /**
+   * Reads everything again and checks it: checksums, digests and links, of one entity or of the
+   * whole store. Damage is reported, not thrown.
+   *
+   * @example
+   * ```ts
+   * import { Store } from 'tetralog'
+   *
+   * const store = await Store.memory()
+   * const report = await store.verify()
+   * console.log(report.ok) // true
+   * await store.close()
+   * ```
+   */
+  async verify(options?: VerifyOptions): Promise<VerifyReport> {
+    return verify(this.#session, options)
+  }
+
+  /** Counts and sizes, as of now. */
+  async stats(): Promise<StoreStats> {
+    try {
+      return JSON.parse(await this.#session.native.stats()) as StoreStats
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  /** Resolves when everything appended so far is on the device, whatever the durability. */
+  async sync(): Promise<void> {
+    try {
+      const { native } = this.#session
+      this.#queue.flush()
+      await native.sync()
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  /**
+   * Lets pending appends finish, ends open reads with ERR_CLOSED, and frees the directory. Events
+   * already handed out stay valid. Calling it again gives the same promise.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#readInfo()
+    this.#queue.flush()
+    const native = this.#session.close()
+    try {
+      await native.close()
+    } catch (error) {
+      throw fromNative(error)
+    }
+    await this.#queue.drained()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  [inspect.custom](_depth: number, options: object, inner: typeof inspect): string {
+    const { id, readOnly, damage } = this.#readInfo()
+    const state = {
+      id,
+      path: this.#path ?? '(memory)',
+      readOnly,
+      closed: this.#session.closed,
+      ...(damage.length > 0 ? { damage } : undefined),
+    }
+    return `Store ${inner(state, options)}`
+  }
+}
+
+function directoryOf(path: unknown): string {
+  if (path instanceof URL) {
+    if (path.protocol !== 'file:') {
+      throw invalidArgument('path', `must be a file: URL, not ${path.protocol}`)
+    }
+    return fileURLToPath(path)
+  }
+  if (typeof path !== 'string') {
+    throw invalidArgument('path', `must be a string or a URL, not ${describe(path)}`)
+  }
+  if (path === '' || path.includes('\0')) {
+    throw invalidArgument('path', 'must be a path: not empty, and without NUL')
+  }
+  return wellFormed(path, 'path')
+}
+
+function eventOrNone<E extends EventType>(bytes: Uint8Array | null): RecordedEvent<E> | undefined {
+  return bytes === null ? undefined : (decodeEvent(bytes) as RecordedEvent<E>)
+}
+
+function rethrow(error: unknown): never {
+  throw fromNative(error)
+}

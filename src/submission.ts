@@ -1,0 +1,388 @@
+// Appends, encoded one after another into one growing buffer. An append is encoded whole or not at
+// all, and every byte is copied before the call returns.
+import { isDateValue, writeDate } from './clock.js'
+import { invalidArgument, limitExceeded, wrapThrown } from './errors.js'
+import { EXPECT_NOT_GIVEN, EXPECT_VERSION, expectationKind } from './expectation.js'
+import { writeConditions } from './filter.js'
+import { JsonWriter } from './json.js'
+import { durabilityNumber, refuseUnknownKeys } from './options.js'
+import { describe, isUint8, notUnicode, Packer, refuseDetached } from './packer.js'
+import {
+  BYTES_TYPE,
+  checkPayloadKind,
+  JSON_TYPE,
+  KIND_BYTES,
+  KIND_JSON,
+  KIND_NONE,
+  KIND_TEXT,
+  kindOf,
+  TEXT_TYPE,
+} from './payload.js'
+import { writeUuid } from './uuid.js'
+
+const APPEND_HEADER = 32
+const EVENT_HEADER = 60
+
+const CLOCK_GIVEN = 1
+const ID_GIVEN = 2
+const PAYLOAD_GIVEN = 4
+
+const METADATA_NONE = 0
+const METADATA_BYTES = 1
+const METADATA_JSON = 2
+
+const MAX_EVENTS = 65_536
+const HARD_PAYLOAD_LIMIT = 48 * 1024 * 1024
+
+const OPTION_KEYS = ['expect', 'unless', 'durability'] as const
+const EVENT_KEYS = [
+  'entity',
+  'fact',
+  'scope',
+  'clock',
+  'id',
+  'tags',
+  'contentType',
+  'expect',
+  'payload',
+  'metadata',
+] as const
+
+type Fields<K extends string> = { readonly [P in K]?: unknown }
+
+/** What encoding leaves behind for the receipt: the entity of all events, or that of each. */
+export interface Written {
+  entities: string | string[]
+}
+
+export class Submission {
+  readonly packer = new Packer()
+  readonly #json = new JsonWriter(this.packer)
+  readonly #maxPayloadBytes: number
+  #busy = false
+  #expectGiven = false
+  #withIds = false
+  #index = -1
+
+  constructor(maxPayloadBytes: number) {
+    this.#maxPayloadBytes = maxPayloadBytes
+  }
+
+  /** A getter or a toJSON() of the caller's is running in the middle of an append. */
+  get busy(): boolean {
+    return this.#busy
+  }
+
+  /** Adds one append; on any error the buffer is as it was. */
+  append(written: Written, sequence: number, events: unknown, options: unknown): void {
+    if (this.#busy) {
+      throw invalidArgument(
+        'events',
+        'cannot be appended by a getter or a toJSON() of an event that is being appended',
+      )
+    }
+    const start = this.packer.at
+    this.#busy = true
+    this.#index = -1
+    try {
+      this.#append(written, sequence, events, options)
+    } catch (error) {
+      this.packer.at = start
+      throw wrapThrown(this.#index < 0 ? 'options' : `events[${this.#index}]`, error)
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  #append(written: Written, sequence: number, events: unknown, options: unknown): void {
+    const { packer } = this
+    const start = packer.at
+    packer.reserve(APPEND_HEADER)
+    packer.bytes.fill(0, start, start + APPEND_HEADER)
+    packer.at += APPEND_HEADER
+    this.#expectGiven = false
+    if (options !== undefined) this.#options(start, options)
+    const count = this.#events(written, events)
+    const { view } = packer
+    view.setUint32(start, packer.at - start, true)
+    view.setUint32(start + 4, sequence, true)
+    view.setUint32(start + 20, count, true)
+  }
+
+  #options(start: number, options: unknown): void {
+    if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+      throw invalidArgument('options', `must be an object, not ${describe(options)}`)
+    }
+    const { expect, unless, durability } = options as Fields<(typeof OPTION_KEYS)[number]>
+    const given =
+      (expect === undefined ? 0 : 1) +
+      (unless === undefined ? 0 : 1) +
+      (durability === undefined ? 0 : 1)
+    if (hasMoreKeys(options, given)) refuseUnknownKeys(options, 'options', OPTION_KEYS)
+    const { packer } = this
+    this.#expectGiven = expect !== undefined
+    packer.bytes[start + 8] = durabilityNumber(durability, 'options.durability')
+    if (typeof expect === 'object' && expect !== null) {
+      packer.view.setUint32(start + 24, this.#expectMap(expect), true)
+    } else {
+      const kind = expectationKind(expect, 'options.expect')
+      packer.bytes[start + 9] = kind
+      if (kind === EXPECT_VERSION) packer.view.setFloat64(start + 12, expect as number, true)
+    }
+    const conditions = writeConditions(packer, unless)
+    packer.view.setUint32(start + 28, conditions, true)
+  }
+
+  #expectMap(map: object): number {
+    if (Array.isArray(map) || map instanceof Map) {
+      throw invalidArgument(
+        'options.expect',
+        "must be an expected version, or a plain object of them by entity: { 'order:1': 'none' }",
+      )
+    }
+    const { packer } = this
+    const entities = Object.keys(map)
+    let count = 0
+    for (const entity of entities) {
+      const expected = (map as Fields<string>)[entity]
+      const argument = `options.expect[${JSON.stringify(entity)}]`
+      const kind = expectationKind(expected, argument)
+      if (kind === EXPECT_NOT_GIVEN) continue
+      packer.lengthAndText(entity, argument)
+      packer.u8(kind)
+      packer.f64(kind === EXPECT_VERSION ? (expected as number) : 0)
+      count++
+    }
+    return count
+  }
+
+  #events(written: Written, events: unknown): number {
+    if (!Array.isArray(events)) {
+      written.entities = this.#event(events, 0)
+      return 1
+    }
+    const list: readonly unknown[] = events
+    const count = list.length
+    if (count > MAX_EVENTS) throw limitExceeded('events', 'events', MAX_EVENTS, count)
+    if (count === 0) return 0
+    const first = this.#event(list[0], 0)
+    let all: string[] | undefined
+    for (let i = 1; i < count; i++) {
+      const entity = this.#event(list[i], i)
+      if (all !== undefined) all.push(entity)
+      else if (entity !== first) {
+        all = new Array<string>(i).fill(first)
+        all.push(entity)
+      }
+    }
+    written.entities = all ?? first
+    return count
+  }
+
+  /** Writes an event and gives its entity. */
+  #event(event: unknown, index: number): string {
+    this.#index = index
+    if (typeof event !== 'object' || event === null || Array.isArray(event)) {
+      throw invalidArgument(`events[${index}]`, `must be an event object, not ${describe(event)}`)
+    }
+    const { entity, fact, scope, clock, id, tags, contentType, expect, payload, metadata } =
+      event as Fields<(typeof EVENT_KEYS)[number]>
+    const given =
+      2 +
+      (scope === undefined ? 0 : 1) +
+      (clock === undefined ? 0 : 1) +
+      (id === undefined ? 0 : 1) +
+      (tags === undefined ? 0 : 1) +
+      (contentType === undefined ? 0 : 1) +
+      (expect === undefined ? 0 : 1) +
+      (payload === undefined ? 0 : 1) +
+      (metadata === undefined ? 0 : 1)
+    if (hasMoreKeys(event, given)) refuseUnknownKeys(event, `events[${index}]`, EVENT_KEYS)
+
+    const { packer } = this
+    packer.reserve(EVENT_HEADER)
+    const at = packer.at
+    packer.bytes.fill(0, at, at + EVENT_HEADER)
+    packer.at += EVENT_HEADER
+    let flags = 0
+    this.#text(entity, at + 4, 'entity')
+    this.#text(fact, at + 8, 'fact')
+    if (scope !== undefined) this.#text(scope, at + 12, 'scope')
+    if (clock !== undefined) {
+      flags |= CLOCK_GIVEN
+      this.#clock(clock, at + 16)
+    }
+    const kind = this.#contentType(contentType, payload, at + 20)
+    if (tags !== undefined) this.#tags(tags, at + 24)
+    if (metadata !== undefined) packer.bytes[at + 1] = this.#metadata(metadata, at + 28)
+    if (payload !== undefined) {
+      flags |= PAYLOAD_GIVEN
+      this.#payload(payload, kind, at + 32)
+    }
+    if (expect !== undefined) this.#expect(expect, at)
+    if (this.#id(id, at + 44, index)) flags |= ID_GIVEN
+    packer.bytes[at] = flags
+    return entity as string
+  }
+
+  #path(field: string): string {
+    return `events[${this.#index}].${field}`
+  }
+
+  /** Text, with its length at `lengthAt`. */
+  #text(value: unknown, lengthAt: number, field: string): void {
+    if (typeof value !== 'string') {
+      throw invalidArgument(
+        this.#path(field),
+        value === undefined ? 'is missing' : `must be a string, not ${describe(value)}`,
+      )
+    }
+    const { packer } = this
+    const start = packer.at
+    if (!packer.text(value)) throw notUnicode(this.#path(field))
+    packer.view.setUint32(lengthAt, packer.at - start, true)
+  }
+
+  #bytes(value: Uint8Array, lengthAt: number, field: string): void {
+    const { packer } = this
+    const { length } = value
+    if (length === 0) refuseDetached(value, this.#path(field))
+    if (length > HARD_PAYLOAD_LIMIT) throw this.#tooLarge(field, length)
+    packer.raw(value)
+    packer.view.setUint32(lengthAt, length, true)
+  }
+
+  #tooLarge(field: string, actual: number): Error {
+    const limit = field === 'payload' ? this.#maxPayloadBytes : HARD_PAYLOAD_LIMIT
+    return limitExceeded(this.#path(field), 'bytes', limit, actual)
+  }
+
+  #clock(clock: unknown, lengthAt: number): void {
+    const { packer } = this
+    if (isUint8(clock)) this.#bytes(clock, lengthAt, 'clock')
+    else if (isDateValue(clock)) {
+      packer.reserve(8)
+      writeDate(packer.view, packer.at, clock, this.#path('clock'))
+      packer.at += 8
+      packer.view.setUint32(lengthAt, 8, true)
+    } else {
+      throw invalidArgument(
+        this.#path('clock'),
+        `must be a Uint8Array or a Date, not ${describe(clock)}`,
+      )
+    }
+  }
+
+  /** Writes the content type and gives the kind of payload that it means. */
+  #contentType(given: unknown, payload: unknown, lengthAt: number): number {
+    const bytes = isUint8(payload)
+    let kind: number
+    if (given !== undefined) {
+      this.#text(given, lengthAt, 'contentType')
+      kind = kindOf(given as string)
+      checkPayloadKind(payload, bytes, given as string, kind, `events[${this.#index}]`)
+      return bytes ? KIND_BYTES : kind
+    }
+    if (payload === undefined) return KIND_NONE
+    let type: string
+    if (bytes) {
+      kind = KIND_BYTES
+      type = BYTES_TYPE
+    } else if (typeof payload === 'string') {
+      kind = KIND_TEXT
+      type = TEXT_TYPE
+    } else {
+      kind = KIND_JSON
+      type = JSON_TYPE
+    }
+    this.#text(type, lengthAt, 'contentType')
+    return kind
+  }
+
+  #payload(payload: unknown, kind: number, lengthAt: number): void {
+    if (kind === KIND_BYTES) this.#bytes(payload as Uint8Array, lengthAt, 'payload')
+    else if (kind === KIND_TEXT) {
+      const text = payload as string
+      if (text.length > HARD_PAYLOAD_LIMIT) {
+        throw this.#tooLarge('payload', Buffer.byteLength(text, 'utf8'))
+      }
+      this.#text(text, lengthAt, 'payload')
+    } else this.#jsonValue(payload, lengthAt, 'payload')
+  }
+
+  #jsonValue(value: unknown, lengthAt: number, field: string): void {
+    const { packer } = this
+    const start = packer.at
+    this.#json.write(value, field, this.#index)
+    packer.view.setUint32(lengthAt, packer.at - start, true)
+  }
+
+  /** Writes the metadata and gives its kind. */
+  #metadata(metadata: unknown, lengthAt: number): number {
+    if (metadata === undefined) return METADATA_NONE
+    if (isUint8(metadata)) {
+      this.#bytes(metadata, lengthAt, 'metadata')
+      return METADATA_BYTES
+    }
+    this.#jsonValue(metadata, lengthAt, 'metadata')
+    return METADATA_JSON
+  }
+
+  #tags(tags: unknown, countAt: number): void {
+    if (!Array.isArray(tags)) {
+      throw invalidArgument(
+        this.#path('tags'),
+        `must be an array of strings, not ${describe(tags)}`,
+      )
+    }
+    const { packer } = this
+    const { length } = tags
+    for (let i = 0; i < length; i++) {
+      const tag: unknown = tags[i]
+      if (typeof tag !== 'string') {
+        throw invalidArgument(this.#path(`tags[${i}]`), `must be a string, not ${describe(tag)}`)
+      }
+      packer.u32(0)
+      const start = packer.at
+      if (!packer.text(tag)) throw notUnicode(this.#path(`tags[${i}]`))
+      packer.view.setUint32(start - 4, packer.at - start, true)
+    }
+    packer.view.setUint32(countAt, length, true)
+  }
+
+  #expect(expect: unknown, at: number): void {
+    if (this.#expectGiven) {
+      throw invalidArgument(
+        this.#path('expect'),
+        'cannot be given together with options.expect: use one of them',
+      )
+    }
+    const { packer } = this
+    const kind = expectationKind(expect, this.#path('expect'))
+    packer.bytes[at + 2] = kind
+    if (kind === EXPECT_VERSION) packer.view.setFloat64(at + 36, expect as number, true)
+  }
+
+  /** All events of an append have an id, or none has: half of them could not be told apart later. */
+  #id(id: unknown, at: number, index: number): boolean {
+    const given = id !== undefined
+    if (index === 0) this.#withIds = given
+    else if (given !== this.#withIds) {
+      throw invalidArgument(
+        this.#path('id'),
+        given
+          ? 'is given, but not on the events before it: give all events of an append an id, or none'
+          : 'is missing, but the events before it have one: give all events of an append an id, or none',
+      )
+    }
+    if (given) writeUuid(this.packer.bytes, at, id, this.#path('id'))
+    return given
+  }
+}
+
+/** Whether looking for unknown keys is worth while; counting them makes no garbage. */
+function hasMoreKeys(value: object, given: number): boolean {
+  let count = 0
+  for (const _ in value) if (++count > given) return true
+  return false
+}

@@ -1,0 +1,83 @@
+// Verifying, a slice of work at a time, so that it can be watched and stopped.
+import type { NativeVerify } from './binding.js'
+import { closed, fromNative, invalidArgument, toDamage } from './errors.js'
+import { abortSignal, readFields } from './options.js'
+import { describe, wellFormed } from './packer.js'
+import type { Session } from './session.js'
+import type { VerifyOptions, VerifyReport } from './types.js'
+
+type Progress = (progress: { events: number; bytes: number; share: number }) => void
+
+type Step =
+  | {
+      readonly done: false
+      readonly events: number
+      readonly bytes: number
+      readonly share: number
+    }
+  | { readonly done: true; readonly report: VerifyReport }
+
+export async function verify(
+  session: Session,
+  options: VerifyOptions | undefined,
+): Promise<VerifyReport> {
+  const given = readFields(options ?? {}, 'options', ['entity', 'signal', 'onProgress'])
+  const entity = given.entity === undefined ? null : wellFormed(given.entity, 'options.entity')
+  const signal =
+    given.signal === undefined ? undefined : abortSignal(given.signal, 'options.signal')
+  const onProgress = progressListener(given.onProgress)
+  const native = begin(session, entity)
+  for (;;) {
+    if (signal?.aborted) throw signal.reason
+    const step = await nextStep(session, native, signal)
+    if (step.done) {
+      const { ok, events, entities, damage } = step.report
+      return { ok, events, entities, damage: Object.freeze(damage.map(toDamage)) }
+    }
+    onProgress?.({ events: step.events, bytes: step.bytes, share: step.share })
+  }
+}
+
+function progressListener(value: unknown): Progress | undefined {
+  if (value === undefined || typeof value === 'function') return value as Progress | undefined
+  throw invalidArgument('options.onProgress', `must be a function, not ${describe(value)}`)
+}
+
+function begin(session: Session, entity: string | null): NativeVerify {
+  try {
+    return session.native.verify(entity)
+  } catch (error) {
+    throw fromNative(error)
+  }
+}
+
+/** A slice, unless an abort or the store's close() comes first. */
+function nextStep(
+  session: Session,
+  native: NativeVerify,
+  signal: AbortSignal | undefined,
+): Promise<Step> {
+  if (session.closed) return Promise.reject(closed())
+  return new Promise((resolve, reject) => {
+    const waiting = {
+      fail(error: unknown): void {
+        end()
+        reject(error)
+      },
+    }
+    const onAbort = (): void => waiting.fail(signal?.reason)
+    const end = (): void => {
+      session.done(waiting)
+      signal?.removeEventListener('abort', onAbort)
+    }
+    session.wait(waiting)
+    signal?.addEventListener('abort', onAbort)
+    native.step().then(
+      (text) => {
+        end()
+        resolve(JSON.parse(text) as Step)
+      },
+      (error: unknown) => waiting.fail(fromNative(error)),
+    )
+  })
+}
