@@ -8,6 +8,7 @@ import { appendBatches } from './measurements/append-batches.js'
 import { appendCallers } from './measurements/append-callers.js'
 import { appendOne } from './measurements/append-one.js'
 import { disk } from './measurements/disk.js'
+import { memory } from './measurements/memory.js'
 import { open } from './measurements/open.js'
 import { latest, streams } from './measurements/point-reads.js'
 import { query } from './measurements/query.js'
@@ -32,6 +33,11 @@ function* reads(settings: Settings, store: Store, events: Events): Generator<Mea
   yield query(store, events.length)
 }
 
+function* openings(path: string, events: number): Generator<Measurement> {
+  yield open(path, events)
+  if (process.platform === 'linux') yield memory(path, events)
+}
+
 async function measure(settings: Settings, only: string): Promise<Result[]> {
   const results: Result[] = []
   const takeAll = async (measurements: Iterable<Measurement>) => {
@@ -46,7 +52,7 @@ async function measure(settings: Settings, only: string): Promise<Result[]> {
   await takeAll(appends(settings, events))
   const path = join(settings.folder, 'reads')
   await fillStore(path, events)
-  await takeAll([open(path, events.length)])
+  await takeAll(openings(path, events.length))
   {
     await using store = await Store.open(path)
     await takeAll(reads(settings, store, events))

@@ -8,7 +8,7 @@ export interface Settings {
   readonly folder: string
 }
 
-export type Unit = 'events/s' | 'reads/s' | 'ms' | 'bytes/event'
+export type Unit = 'events/s' | 'reads/s' | 'ms' | 'KiB' | 'bytes/event'
 
 export interface Contender {
   readonly name: string
