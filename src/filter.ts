@@ -2,7 +2,7 @@
 import { clockBytes } from './clock.js'
 import { invalidArgument, wrapThrown } from './errors.js'
 import { integer, refuseUnknownKeys } from './options.js'
-import { describe, type Packer, wellFormed } from './packer.js'
+import { describe, isRecord, type Packer, wellFormed } from './packer.js'
 import type { Bytes, ClockRange, Filter, Pattern } from './types.js'
 
 const FILTER_KEYS = ['entity', 'fact', 'scope', 'clock', 'tags'] as const
@@ -36,8 +36,8 @@ function givenFields<K extends string>(
   argument: string,
   known: readonly K[],
 ): { readonly [P in K]?: unknown } {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalidArgument(argument, `must be an object, not ${describe(value)}`)
+  if (!isRecord(value)) {
+    throw invalidArgument(argument, `must be a plain object, not ${describe(value)}`)
   }
   refuseUnknownKeys(value, argument, known)
   const fields: { [P in K]?: unknown } = {}

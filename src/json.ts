@@ -12,7 +12,7 @@ import {
   isWeakMap,
   isWeakSet,
 } from 'node:util/types'
-import { invalidArgument } from './errors.js'
+import { invalidArgument, wrapThrown } from './errors.js'
 import type { Packer } from './packer.js'
 
 const MAX_DEPTH = 1000
@@ -42,7 +42,12 @@ export class JsonWriter {
     this.#index = index
     this.#objects.length = 0
     this.#keys.length = 0
-    if (!this.#value(value, '', undefined)) throw this.#refuse('has a toJSON() that gives nothing')
+    try {
+      if (this.#value(value, '', undefined)) return
+    } catch (error) {
+      throw wrapThrown(`events[${index}].${field}`, error)
+    }
+    throw this.#refuse('has a toJSON() that gives nothing')
   }
 
   /** False if the value is undefined and nothing was written. */

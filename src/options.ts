@@ -1,7 +1,6 @@
 // Reading an options object at the edge: every known key once, unknown keys refused.
-import { isProxy } from 'node:util/types'
 import { invalidArgument, wrapThrown } from './errors.js'
-import { describe } from './packer.js'
+import { describe, isRecord } from './packer.js'
 import type { Durability, MemoryOptions, StoreOptions } from './types.js'
 
 type Fields<K extends string> = { readonly [P in K]?: unknown }
@@ -67,8 +66,8 @@ export function readFields<K extends string>(
   argument: string,
   known: readonly K[],
 ): Fields<K> {
-  if (typeof value !== 'object' || value === null || (!isProxy(value) && Array.isArray(value))) {
-    throw invalidArgument(argument, `must be an object, not ${describe(value)}`)
+  if (!isRecord(value)) {
+    throw invalidArgument(argument, `must be a plain object, not ${describe(value)}`)
   }
   try {
     refuseUnknownKeys(value, argument, known)

@@ -159,6 +159,14 @@ function isDetached(value: Uint8Array): boolean {
   }
 }
 
+/**
+ * An object that is nothing but its properties. A Date, a Map or a promise that was not awaited has
+ * none of the keys looked for, and would pass for an empty one.
+ */
+export function isRecord(value: unknown): value is object {
+  return Object.prototype.toString.call(value) === '[object Object]'
+}
+
 /** What a value is, in a few words, for messages. */
 export function describe(value: unknown): string {
   if (value === null) return 'null'

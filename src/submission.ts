@@ -6,7 +6,7 @@ import { EXPECT_NOT_GIVEN, EXPECT_VERSION, expectationKind } from './expectation
 import { writeConditions } from './filter.js'
 import { JsonWriter } from './json.js'
 import { durabilityNumber, refuseUnknownKeys } from './options.js'
-import { describe, isUint8, notUnicode, Packer, refuseDetached } from './packer.js'
+import { describe, isRecord, isUint8, notUnicode, Packer, refuseDetached } from './packer.js'
 import {
   BYTES_TYPE,
   checkPayloadKind,
@@ -110,8 +110,8 @@ export class Submission {
   }
 
   #options(start: number, options: unknown): void {
-    if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-      throw invalidArgument('options', `must be an object, not ${describe(options)}`)
+    if (!isRecord(options)) {
+      throw invalidArgument('options', `must be a plain object, not ${describe(options)}`)
     }
     const { expect, unless, durability } = options as Fields<(typeof OPTION_KEYS)[number]>
     const given =

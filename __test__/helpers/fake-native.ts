@@ -1,0 +1,107 @@
+// A native store that records what it is told and answers when the test says so.
+import type { NativeRead, NativeStore } from '../../src/binding.js'
+
+export class FakeRead implements NativeRead {
+  readonly waiting: {
+    resolve: (value: Uint8Array | null) => void
+    reject: (error: Error) => void
+  }[] = []
+  calls = 0
+  cancelled = 0
+  running = 0
+  answers: (Uint8Array | null | Error)[]
+
+  constructor(answers: (Uint8Array | null | Error)[] = []) {
+    this.answers = answers
+  }
+
+  next(): Promise<Uint8Array | null> {
+    this.calls++
+    if (this.running > 0) throw new Error('calls of next() overlap')
+    this.running++
+    const promise = new Promise<Uint8Array | null>((resolve, reject) => {
+      this.waiting.push({ resolve, reject })
+    }).finally(() => {
+      this.running--
+    })
+    this.answer()
+    return promise
+  }
+
+  /** Settles what waits, as far as there are answers. */
+  answer(...answers: (Uint8Array | null | Error)[]): void {
+    this.answers.push(...answers)
+    while (this.waiting.length > 0 && this.answers.length > 0) {
+      const waiter = this.waiting.shift()
+      const answer = this.answers.shift() as Uint8Array | null | Error
+      if (answer instanceof Error) waiter?.reject(answer)
+      else waiter?.resolve(answer)
+    }
+  }
+
+  head(): number {
+    return 41
+  }
+
+  count(): Promise<number> {
+    return Promise.resolve(5)
+  }
+
+  explain(): Promise<string> {
+    return Promise.resolve('{"plan":"scan","recordsTouched":3}')
+  }
+
+  previousLink(): Uint8Array {
+    return new Uint8Array(32)
+  }
+
+  cancel(): void {
+    this.cancelled++
+  }
+}
+
+export class FakeNative {
+  readonly log: string[] = []
+  readonly submissions: Buffer[] = []
+  readonly specs: Buffer[] = []
+  readonly reads: FakeRead[] = []
+  syncAnswer: Uint8Array | Error = new Uint8Array(0)
+  submitError: Error | undefined
+  answers: (Uint8Array | null | Error)[][] = []
+
+  submit(bytes: Uint8Array): void {
+    if (this.submitError !== undefined) throw this.submitError
+    this.log.push('submit')
+    this.submissions.push(Buffer.from(bytes))
+  }
+
+  appendSync(bytes: Uint8Array): Uint8Array {
+    this.log.push('appendSync')
+    this.submissions.push(Buffer.from(bytes))
+    if (this.syncAnswer instanceof Error) throw this.syncAnswer
+    return this.syncAnswer
+  }
+
+  ref(): void {
+    this.log.push('ref')
+  }
+
+  unref(): void {
+    this.log.push('unref')
+  }
+
+  read(spec: Uint8Array): FakeRead {
+    this.specs.push(Buffer.from(spec))
+    const read = new FakeRead(this.answers.shift())
+    this.reads.push(read)
+    return read
+  }
+
+  asStore(): NativeStore {
+    return this as unknown as NativeStore
+  }
+}
+
+export function nativeError(fields: object): Error {
+  return new Error(JSON.stringify({ message: 'm', written: false, ...fields }))
+}

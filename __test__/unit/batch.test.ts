@@ -1,0 +1,175 @@
+import { inspect } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { decodeEntities } from '../../src/batch.js'
+import { decodeEvent, decodeEvents } from '../../src/event.js'
+import type { RecordedEvent } from '../../src/types.js'
+import { type BatchRow, packBatch } from '../helpers/packed.js'
+import { refused } from '../helpers/refusals.js'
+
+const ID = '0190163d-8694-739b-aea5-966c26f8ad91'
+const utf8 = (text: string) => Buffer.from(text, 'utf8')
+
+const ROW: BatchRow = {
+  position: 2 ** 53 - 1,
+  version: 4,
+  recordedAtUs: Date.UTC(2026, 10, 21, 10) * 1000 + 123_456,
+  entity: 'user:ü',
+  fact: 'created',
+  scope: 'org:acme/eng',
+  contentType: 'application/json',
+  tags: ['a', 'vip'],
+  link: new Uint8Array(32).fill(7),
+  previousLink: new Uint8Array(32).fill(6),
+  id: ID,
+  clock: Uint8Array.of(1, 2, 3),
+  payload: utf8('{"a":["ü"]}'),
+  metadata: utf8('"who"'),
+  metadataKind: 2,
+}
+
+function one(row: BatchRow): RecordedEvent {
+  return decodeEvent(packBatch([row], true))
+}
+
+describe('an event', () => {
+  test('has every field of its row', () => {
+    const event = one(ROW)
+    expect(event.position).toBe(2 ** 53 - 1)
+    expect(event.version).toBe(4)
+    expect(event.entity).toBe('user:ü')
+    expect(event.fact).toBe('created')
+    expect(event.scope).toBe('org:acme/eng')
+    expect(event.contentType).toBe('application/json')
+    expect(event.tags).toEqual(['a', 'vip'])
+    expect(event.id).toBe(ID)
+    expect(event.clock).toEqual(Uint8Array.of(1, 2, 3))
+    expect(event.link).toEqual(new Uint8Array(32).fill(7))
+    expect(event.previousLink).toEqual(new Uint8Array(32).fill(6))
+    expect(event.recordedAtUs).toBe(Date.UTC(2026, 10, 21, 10) * 1000 + 123_456)
+    expect(event.recordedAt).toEqual(new Date('2026-11-21T10:00:00.123Z'))
+    expect(event.payload).toEqual({ a: ['ü'] })
+    expect(event.metadata).toBe('who')
+    expect(event.text()).toBe('{"a":["ü"]}')
+    expect(event.bytes()).toEqual(new Uint8Array(utf8('{"a":["ü"]}')))
+  })
+
+  test('decodes its payload once, and by content type', () => {
+    const event = one(ROW)
+    expect(event.payload).toBe(event.payload)
+    expect(one({ contentType: 'text/plain', payload: utf8('\ufeffx\ufffd') }).payload).toBe(
+      '\ufeffx\ufffd',
+    )
+    expect(one({ contentType: 'application/x+json;v=1', payload: utf8('1') }).payload).toBe(1)
+    expect(one({ contentType: 'image/png', payload: Uint8Array.of(9) }).payload).toEqual(
+      Uint8Array.of(9),
+    )
+    expect(one({ contentType: 'application/json', payload: utf8('null') }).payload).toBeNull()
+    const none = one({ contentType: '' })
+    expect(none.payload).toBeUndefined()
+    expect(none.bytes()).toEqual(new Uint8Array(0))
+    expect(none.text()).toBe('')
+    expect(none.metadata).toBeUndefined()
+    expect(one({ metadata: Uint8Array.of(3), metadataKind: 1 }).metadata).toEqual(Uint8Array.of(3))
+  })
+
+  test('says so when its payload is not what its content type says, and still has its bytes', () => {
+    const json = one({ position: 5, contentType: 'application/json', payload: utf8('{') })
+    refused(() => json.payload, 'ERR_PAYLOAD_DECODE', {
+      position: 5,
+      contentType: 'application/json',
+    })
+    refused(() => json.json(), 'ERR_PAYLOAD_DECODE')
+    expect(json.text()).toBe('{')
+    expect(json.bytes()).toEqual(new Uint8Array(utf8('{')))
+    const text = one({ contentType: 'text/plain', payload: Uint8Array.of(0xff, 0x41) })
+    refused(() => text.payload, 'ERR_PAYLOAD_DECODE')
+    refused(() => text.text(), 'ERR_PAYLOAD_DECODE')
+    expect(inspect(text)).toContain('base64')
+    refused(() => one({ contentType: '' }).json(), 'ERR_PAYLOAD_DECODE')
+    expect(one({ contentType: 'image/png', payload: utf8('[1]') }).json<number[]>()).toEqual([1])
+  })
+
+  test('is a view: spreading it gives nothing, toJSON() everything', () => {
+    const event = one({ ...ROW, payload: Uint8Array.of(1, 2), contentType: 'image/png' })
+    expect({ ...event }).toEqual({})
+    const json = {
+      position: 2 ** 53 - 1,
+      version: 4,
+      entity: 'user:ü',
+      fact: 'created',
+      scope: 'org:acme/eng',
+      clock: '010203',
+      id: ID,
+      tags: ['a', 'vip'],
+      recordedAt: '2026-11-21T10:00:00.123456Z',
+      contentType: 'image/png',
+      payload: { base64: 'AQI=' },
+      metadata: 'who',
+      link: '07'.repeat(32),
+      previousLink: '06'.repeat(32),
+    }
+    expect(event.toJSON()).toEqual(json)
+    expect(JSON.parse(JSON.stringify(event))).toEqual(json)
+    expect(inspect(event)).toContain("entity: 'user:ü'")
+    expect('payload' in one({ contentType: '' }).toJSON()).toBe(false)
+  })
+
+  test('has a recorded time with six digits, whatever they are', () => {
+    const at = (us: number) => one({ recordedAtUs: us }).toJSON().recordedAt
+    expect(at(0)).toBe('1970-01-01T00:00:00.000000Z')
+    expect(at(1_000_007)).toBe('1970-01-01T00:00:01.000007Z')
+    expect(at(1_999_999)).toBe('1970-01-01T00:00:01.999999Z')
+  })
+
+  test('detaches into a copy that owns its bytes', () => {
+    const rows = [{ fact: 'other' }, ROW, { fact: 'last' }]
+    const links: number[] = []
+    const events = decodeEvents(packBatch(rows), (position) => {
+      links.push(position)
+      return new Uint8Array(32).fill(9)
+    })
+    const event = events[1] as RecordedEvent
+    const copy = event.detach()
+    expect(copy.toJSON()).toEqual(event.toJSON())
+    expect(copy.previousLink).toEqual(new Uint8Array(32).fill(9))
+    expect(copy.payload).toEqual(event.payload)
+    for (const bytes of [copy.clock, copy.link, copy.previousLink, copy.bytes()]) {
+      expect(bytes.buffer.byteLength).toBe(bytes.length)
+    }
+    expect(copy.detach().toJSON()).toEqual(event.toJSON())
+    expect(new Set(links)).toEqual(new Set([2 ** 53 - 1]))
+    expect(one({ contentType: '' }).detach().payload).toBeUndefined()
+  })
+
+  test('of a batch without previous links asks for them, but not for the first of an entity', () => {
+    const asked: number[] = []
+    const events = decodeEvents(
+      packBatch([{ version: 0 }, { version: 1, position: 9 }]),
+      (position) => {
+        asked.push(position)
+        return new Uint8Array(32).fill(1)
+      },
+    )
+    expect(events[0]?.previousLink).toEqual(new Uint8Array(32))
+    expect(events[1]?.previousLink).toEqual(new Uint8Array(32).fill(1))
+    expect(asked).toEqual([9])
+  })
+})
+
+test('a batch of entities is decoded in its order', () => {
+  const bytes = Buffer.alloc(8 + 2 * 24 + 3)
+  bytes.writeUInt32LE(2, 0)
+  bytes.writeDoubleLE(3, 8)
+  bytes.writeDoubleLE(10, 16)
+  bytes.writeUInt32LE(56, 24)
+  bytes.writeUInt32LE(1, 28)
+  bytes.writeDoubleLE(0, 32)
+  bytes.writeDoubleLE(4, 40)
+  bytes.writeUInt32LE(57, 48)
+  bytes.writeUInt32LE(2, 52)
+  bytes.write('aü', 56)
+  expect(decodeEntities(bytes)).toEqual([
+    { entity: 'a', version: 3, position: 10 },
+    { entity: 'ü', version: 0, position: 4 },
+  ])
+})

@@ -1,0 +1,310 @@
+import { getEventListeners } from 'node:events'
+import { setImmediate as immediate } from 'node:timers/promises'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { decodeEvents } from '../../src/event.js'
+import { EVERYTHING } from '../../src/filter.js'
+import { LogQuery } from '../../src/query.js'
+import { PlainReading } from '../../src/reading.js'
+import { Session } from '../../src/session.js'
+import type { RecordedEvent } from '../../src/types.js'
+import { allSpec, type Window } from '../../src/window.js'
+import { FakeNative, type FakeRead, nativeError } from '../helpers/fake-native.js'
+import { packBatch, readSpec } from '../helpers/packed.js'
+import { refusedArgument, rejected, rejectedArgument } from '../helpers/refusals.js'
+
+let native: FakeNative
+let session: Session
+
+beforeEach(() => {
+  native = new FakeNative()
+  session = new Session(native.asStore())
+})
+
+const batch = (...positions: number[]) => packBatch(positions.map((position) => ({ position })))
+
+function reading(window: Window = {}): PlainReading<RecordedEvent> {
+  return new PlainReading({
+    session,
+    limit: window.limit,
+    signal: window.signal,
+    spec: (limit) => allSpec(window, limit),
+    decode: decodeEvents,
+  })
+}
+
+const position = ({ position }: RecordedEvent) => position
+const lastRead = () => native.reads.at(-1) as FakeRead
+
+describe('a reading', () => {
+  test('reads nothing before its first pull, and each loop is a read of its own', async () => {
+    const events = reading()
+    expect(native.reads).toHaveLength(0)
+    for (let i = 1; i <= 2; i++) {
+      native.answers.push([batch(0, 1), batch(2), null])
+      const seen: number[] = []
+      for await (const event of events) seen.push(event.position)
+      expect(seen).toEqual([0, 1, 2])
+      expect(native.reads).toHaveLength(i)
+      expect(lastRead().cancelled).toBe(1)
+    }
+  })
+
+  test('gives its batches as arrays', async () => {
+    native.answers.push([batch(0, 1), batch(2), null])
+    const seen: number[][] = []
+    for await (const events of reading().batches()) seen.push(events.map(position))
+    expect(seen).toEqual([[0, 1], [2]])
+  })
+
+  test('gives all of it, the first, and its count', async () => {
+    native.answers.push([batch(0, 1), batch(2), null], [batch(0)])
+    expect((await reading().toArray()).map(position)).toEqual([0, 1, 2])
+    expect((await reading({ limit: 9 }).first())?.position).toBe(0)
+    expect(readSpec(native.specs.at(-1) as Buffer).limit).toBe(1)
+    expect(await reading().count()).toBe(5)
+    expect(native.reads.every(({ cancelled }) => cancelled === 1)).toBe(true)
+  })
+
+  test('asks for one batch ahead, and for no more', async () => {
+    native.answers.push([batch(0), batch(1), batch(2), null])
+    const iterator = reading()[Symbol.asyncIterator]()
+    await iterator.next()
+    await immediate()
+    expect(lastRead().calls).toBe(2)
+    await iterator.next()
+    await immediate()
+    expect(lastRead().calls).toBe(3)
+  })
+
+  test('with limit 0 gives nothing, without a native call', async () => {
+    const none = reading({ limit: 0 })
+    expect(await none.toArray()).toEqual([])
+    expect(await none.first()).toBeUndefined()
+    expect(await none.count()).toBe(0)
+    for await (const _ of none) expect.unreachable()
+    for await (const _ of none.batches()) expect.unreachable()
+    expect(native.reads).toHaveLength(0)
+  })
+
+  test('is cancelled by break', async () => {
+    native.answers.push([batch(0, 1, 2), batch(3)])
+    for await (const event of reading()) if (event.position === 1) break
+    expect(lastRead().cancelled).toBe(1)
+    native.answers.push([batch(0, 1, 2)])
+    const iterator = reading()[Symbol.asyncIterator]()
+    await iterator.next()
+    expect(await iterator.return?.()).toEqual({ done: true, value: undefined })
+    expect(await iterator.next()).toEqual({ done: true, value: undefined })
+  })
+
+  test('answers calls of next() that overlap, in their order', async () => {
+    native.answers.push([batch(0), batch(1, 2), null])
+    const events = reading()[Symbol.asyncIterator]()
+    const results = await Promise.all([1, 2, 3, 4, 5].map(() => events.next()))
+    expect(results.map(({ value }) => value?.position)).toEqual([0, 1, 2, undefined, undefined])
+    native.answers.push([batch(0), batch(1, 2), null])
+    const batches = reading().batches()[Symbol.asyncIterator]()
+    const lists = await Promise.all([1, 2, 3, 4].map(() => batches.next()))
+    expect(lists.map(({ value }) => value?.length)).toEqual([1, 2, undefined, undefined])
+  })
+
+  test('ends with an error in the middle, once', async () => {
+    const corrupt = { code: 'ERR_CORRUPT', damage: [] }
+    native.answers.push([batch(0), nativeError(corrupt)])
+    const iterator = reading()[Symbol.asyncIterator]()
+    expect((await iterator.next()).value?.position).toBe(0)
+    await rejected(() => iterator.next(), 'ERR_CORRUPT')
+    expect(await iterator.next()).toEqual({ done: true, value: undefined })
+    native.answers.push([batch(0), nativeError(corrupt)])
+    await rejected(() => reading().toArray(), 'ERR_CORRUPT')
+  })
+
+  test('whose next batch fails when nobody asks for it leaves no unhandled rejection', async () => {
+    native.answers.push([batch(0), nativeError({ code: 'ERR_IO' })])
+    for await (const _ of reading()) break
+    await immediate()
+  })
+
+  test('that is refused by the engine rejects', async () => {
+    native.read = () => {
+      throw nativeError({ code: 'ERR_POSITION_AHEAD', position: 9, head: 1 })
+    }
+    await rejected(() => reading().toArray(), 'ERR_POSITION_AHEAD', { position: 9, head: 1 })
+    await rejected(() => reading().count(), 'ERR_POSITION_AHEAD')
+    const iterator = reading()[Symbol.asyncIterator]()
+    await rejected(() => iterator.next(), 'ERR_POSITION_AHEAD')
+    expect(await iterator.next()).toEqual({ done: true, value: undefined })
+  })
+})
+
+describe('an abort', () => {
+  test('rejects with its reason: before the start, while waiting, and inside a batch', async () => {
+    const reason = { mine: true }
+    const before = reading({ signal: AbortSignal.abort(reason) })
+    await expect(before.toArray()).rejects.toBe(reason)
+    await expect(before.count()).rejects.toBe(reason)
+    await expect(reading({ signal: AbortSignal.abort(reason), limit: 0 }).first()).rejects.toBe(
+      reason,
+    )
+    expect(native.reads).toHaveLength(0)
+
+    const waiting = new AbortController()
+    const array = reading({ signal: waiting.signal }).toArray()
+    await immediate()
+    waiting.abort(reason)
+    await expect(array).rejects.toBe(reason)
+    expect(lastRead().cancelled).toBe(1)
+
+    const inside = new AbortController()
+    native.answers.push([batch(0, 1, 2), null])
+    const iterator = reading({ signal: inside.signal })[Symbol.asyncIterator]()
+    await iterator.next()
+    inside.abort(reason)
+    await expect(iterator.next()).rejects.toBe(reason)
+    expect(await iterator.next()).toEqual({ done: true, value: undefined })
+    expect(lastRead().cancelled).toBe(1)
+  })
+
+  test('after the end changes nothing, and no listener is left', async () => {
+    const controller = new AbortController()
+    native.answers.push([batch(0), null], [batch(0, 1), batch(2)])
+    expect(await reading({ signal: controller.signal }).toArray()).toHaveLength(1)
+    for await (const _ of reading({ signal: controller.signal })) break
+    await reading({ signal: controller.signal }).count()
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0)
+  })
+})
+
+describe('closing', () => {
+  test('rejects reads that wait, are in a batch, or come later', async () => {
+    const waiting = reading().toArray()
+    native.answers.push([batch(0, 1)])
+    const iterator = reading()[Symbol.asyncIterator]()
+    await iterator.next()
+    const [first] = native.reads
+    session.close()
+    await rejected(() => waiting, 'ERR_CLOSED')
+    await rejected(() => iterator.next(), 'ERR_CLOSED')
+    expect(await iterator.next()).toEqual({ done: true, value: undefined })
+    await rejected(() => reading().first(), 'ERR_CLOSED')
+    await rejected(() => reading({ limit: 0 }).count(), 'ERR_CLOSED')
+    expect(first?.cancelled).toBe(1)
+  })
+})
+
+describe('a query', () => {
+  const query = () => new LogQuery(session, EVERYTHING, {})
+  const spec = async (built: { count(): Promise<number> }) => {
+    await built.count()
+    return readSpec(native.specs.at(-1) as Buffer)
+  }
+
+  test('is built without changing the one before', async () => {
+    const all = query()
+    const one = all.fact('a', 'b').entity('e*', { exact: 'x' }).scope('s/*')
+    const more = one
+      .tagged('t')
+      .tagged('u')
+      .taggedAny('v')
+      .since(new Date(1))
+      .until(Uint8Array.of(9))
+    expect(await spec(all)).toMatchObject({ kind: 2, filters: [{}] })
+    expect(await spec(more)).toMatchObject({
+      filters: [
+        {
+          fact: ['a', 'b'],
+          entity: [
+            [0, 'e*'],
+            [1, 'x'],
+          ],
+          scope: [[0, 's/*']],
+          all: ['t', 'u'],
+          any: ['v'],
+          clock: { from: '00000000000f4240', to: '09' },
+        },
+      ],
+    })
+    expect((await spec(one)).filters).toHaveLength(1)
+    expect((await spec(one)).filters).not.toHaveProperty('0.all')
+    expect(Object.isFrozen(more.filters)).toBe(true)
+  })
+
+  test('takes each coordinate once, on whichever way it was given', () => {
+    const built = query()
+      .fact('a')
+      .entity('e')
+      .scope('s')
+      .since(new Date())
+      .until(new Date())
+      .taggedAny('t')
+    for (const [name, call] of [
+      ['fact', () => built.fact('b')],
+      ['entity', () => built.entity('b')],
+      ['scope', () => built.scope('b')],
+      ['since', () => built.since(new Date())],
+      ['until', () => built.until(new Date())],
+      ['taggedAny', () => built.taggedAny('b')],
+    ] as const) {
+      refusedArgument(call, name)
+    }
+  })
+
+  test('lets a method of the window replace what was given before', async () => {
+    const built = query().from(1).limit(5).asOf(9).orderBy('clock').limit(7).from(2)
+    expect(await spec(built)).toMatchObject({
+      flags: 2,
+      from: 2,
+      limit: 7,
+      asOf: 9,
+      after: Number.NaN,
+    })
+    expect(await spec(query().backwards().backwards().after(3))).toMatchObject({
+      flags: 1,
+      after: 3,
+    })
+    refusedArgument(() => query().from(1).after(1), 'after')
+    refusedArgument(() => query().after(1).from(1), 'from')
+  })
+
+  test('changes every alternative of a list', async () => {
+    const list = new LogQuery(session, [{ entity: ['a'] }, { entity: ['b'] }], {})
+      .fact('f')
+      .tagged('t')
+    expect((await spec(list)).filters).toEqual([
+      { entity: [[0, 'a']], fact: ['f'], all: ['t'] },
+      { entity: [[0, 'b']], fact: ['f'], all: ['t'] },
+    ])
+    refusedArgument(() => list.entity('c'), 'entity')
+  })
+
+  test('with an empty list matches nothing, whatever is added', async () => {
+    expect((await spec(query().fact())).filters).toEqual([{ fact: [] }])
+    expect((await spec(query().tagged('a').tagged())).filters).toEqual([{ all: [] }])
+    expect((await spec(query().tagged().tagged('a'))).filters).toEqual([{ all: [] }])
+    expect((await spec(new LogQuery(session, [], {}).fact('a'))).filters).toEqual([{ fact: [] }])
+  })
+
+  test('has a boundary: its events, the head, and the condition', async () => {
+    native.answers.push([batch(3), null])
+    const { events, head, unless } = await query().fact('a').boundary()
+    expect(events.map(position)).toEqual([3])
+    expect(head).toBe(41)
+    expect(unless).toEqual({ match: [{ fact: ['a'] }], after: 41 })
+  })
+
+  test('has no boundary with a window', async () => {
+    for (const [name, built] of [
+      ['from', query().from(0)],
+      ['after', query().after(-1)],
+      ['asOf', query().asOf(5)],
+      ['limit', query().limit(5)],
+      ['backwards', query().backwards()],
+    ] as const) {
+      await rejectedArgument(() => built.boundary(), name)
+    }
+  })
+
+  test('explains itself', async () => {
+    expect(await query().explain()).toEqual({ plan: 'scan', recordsTouched: 3 })
+  })
+})
