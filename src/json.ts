@@ -21,6 +21,8 @@ const SHORT_STRING = 48
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
+const COMMA = 0x2c
+const COLON = 0x3a
 
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
 
@@ -40,11 +42,11 @@ export class JsonWriter {
   write(value: unknown, field: string, index: number): void {
     this.#field = field
     this.#index = index
-    this.#objects.length = 0
-    this.#keys.length = 0
     try {
       if (this.#value(value, '', undefined)) return
     } catch (error) {
+      this.#objects.length = 0
+      this.#keys.length = 0
       throw wrapThrown(`events[${index}].${field}`, error)
     }
     throw this.#refuse('has a toJSON() that gives nothing')
@@ -82,10 +84,10 @@ export class JsonWriter {
   /** The comma and the key before a member of an object; nothing elsewhere. */
   #lead(key: string | number, prefix: string | undefined): void {
     if (prefix === undefined) return
-    this.#ascii(prefix)
+    if (prefix !== '') this.#packer.u8(COMMA)
     if (typeof key === 'string') {
       this.#string(key)
-      this.#packer.u8(0x3a)
+      this.#packer.u8(COLON)
     }
   }
 

@@ -47,6 +47,12 @@ export class Packer {
     }
   }
 
+  /** A header of a multiple of 4 bytes, for which there is room; faster than fill() at this size. */
+  zeros(at: number, count: number): void {
+    const { view } = this
+    for (const end = at + count; at < end; at += 4) view.setUint32(at, 0)
+  }
+
   u8(value: number): void {
     this.reserve(1)
     this.bytes[this.at++] = value

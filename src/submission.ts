@@ -98,7 +98,7 @@ export class Submission {
     const { packer } = this
     const start = packer.at
     packer.reserve(APPEND_HEADER)
-    packer.bytes.fill(0, start, start + APPEND_HEADER)
+    packer.zeros(start, APPEND_HEADER)
     packer.at += APPEND_HEADER
     this.#expectGiven = false
     if (options !== undefined) this.#options(start, options)
@@ -202,7 +202,7 @@ export class Submission {
     const { packer } = this
     packer.reserve(EVENT_HEADER)
     const at = packer.at
-    packer.bytes.fill(0, at, at + EVENT_HEADER)
+    packer.zeros(at, EVENT_HEADER)
     packer.at += EVENT_HEADER
     let flags = 0
     this.#text(entity, at + 4, 'entity')

@@ -106,7 +106,7 @@ function readEvent(from: PackedReader): PackedEvent {
     tags: Array.from({ length: tagCount }, () => from.text()),
     metadata: from.raw(metadata),
     metadataKind,
-    payload: flags & 4 ? from.raw(payload) : (from.raw(payload), undefined),
+    payload: flags & 4 ? from.raw(payload) : undefined,
     expect: [expectKind, expectVersion],
     id: flags & 2 ? id : undefined,
   }
