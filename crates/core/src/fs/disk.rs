@@ -1,0 +1,169 @@
+//! The real file system.
+#![expect(clippy::disallowed_methods, reason = "this is where the engine meets std::fs")]
+
+use std::fs::{self, TryLockError};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+use super::map::{Map, WriteMap};
+use super::{File, Fs, Kind, OpenMode};
+
+/// File systems that write elsewhere when they overwrite (statfs magic numbers): btrfs, zfs,
+/// bcachefs, nilfs.
+const COPY_ON_WRITE: [u32; 4] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e, 0x3434];
+
+/// The real file system.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct DiskFs;
+
+impl Fs for DiskFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => {}
+            OpenMode::Write => {
+                options.write(true);
+            }
+            OpenMode::Create => {
+                options.write(true).create(true).truncate(true);
+            }
+        }
+        Ok(Arc::new(DiskFile { file: options.open(path)?, write_map: OnceLock::new() }))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        fs::read_dir(path)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Option<Kind>> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => Ok(Some(Kind::Directory)),
+            Ok(_) => Ok(Some(Kind::File)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn File>>> {
+        let mut options = fs::OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Arc::new(DiskFile { file, write_map: OnceLock::new() }))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn keeps_allocations(&self, path: &Path) -> bool {
+        rustix::fs::statfs(path).is_ok_and(|stat| !COPY_ON_WRITE.contains(&(stat.f_type as u32)))
+    }
+}
+
+#[derive(Debug)]
+struct DiskFile {
+    file: fs::File,
+    write_map: OnceLock<WriteMap>,
+}
+
+impl DiskFile {
+    fn write_map(&self) -> io::Result<&WriteMap> {
+        if let Some(map) = self.write_map.get() {
+            return Ok(map);
+        }
+        let map = WriteMap::new(&self.file)?;
+        Ok(self.write_map.get_or_init(|| map))
+    }
+}
+
+impl File for DiskFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_map()?.store(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        match fallocate(&self.file, FallocateFlags::empty(), 0, length) {
+            Ok(()) => Ok(()),
+            // Not offered by every file system: there the zeros are written.
+            Err(rustix::io::Errno::OPNOTSUPP) => fill_with_zeros(&self.file, length),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn release(&self, range: Range<u64>) -> io::Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.file, flags, range.start, range.end - range.start) {
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn map(&self) -> io::Result<Option<Map>> {
+        if self.length()? == 0 {
+            return Ok(None);
+        }
+        Map::read_only(&self.file).map(Some)
+    }
+}
+
+fn fill_with_zeros(file: &fs::File, length: u64) -> io::Result<()> {
+    let zeros = [0; 1 << 16];
+    let mut at = file.metadata()?.len();
+    while at < length {
+        let n = (length - at).min(zeros.len() as u64);
+        file.write_all_at(zeros.get(..n as usize).unwrap_or(&zeros), at)?;
+        at += n;
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Building an index from the log itself: after a crash, for a sealed segment, or because a derived
+//! file is missing or damaged.
+
+use std::sync::Arc;
+
+use super::tail::{Tail, keys_of};
+use crate::error::{Damage, Result};
+use crate::frame::{Frame, Kind, RunningHash};
+use crate::record::Record;
+use crate::segment::{Found, Scanner, Segment};
+
+/// What a scan over frames found.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    /// Where it stopped: behind the last whole frame, or behind the seal.
+    pub(crate) end: u64,
+    /// Position of the next event.
+    pub(crate) next_position: u64,
+    /// Recorded time of the last frame.
+    pub(crate) recorded_us: u64,
+    /// Highest `durable upto` of any frame.
+    pub(crate) durable_upto: u64,
+    /// Frames seen, the seal not counted.
+    pub(crate) frames: u64,
+    /// Whether the last frame is a seal.
+    pub(crate) sealed: bool,
+    /// What is there instead of a frame.
+    pub(crate) stop: Option<&'static str>,
+    /// Damage that was passed over.
+    pub(crate) damage: Vec<Damage>,
+}
+
+/// Reads frames from `start` on and adds their events to a tail, until the log ends or something
+/// is no frame. With `past_damage` it goes on at the next whole frame, leaving holes.
+pub(crate) fn index_frames(
+    segment: &Arc<Segment>,
+    tail: &Tail,
+    start: u64,
+    limit: u64,
+    past_damage: bool,
+    mut running: Option<&mut RunningHash>,
+) -> Result<Scanned> {
+    let mut scanner = Scanner::new(segment, start, limit);
+    let mut scanned = Scanned {
+        end: start,
+        next_position: tail.base() + u64::from(tail.count()),
+        recorded_us: 0,
+        durable_upto: 0,
+        frames: 0,
+        sealed: false,
+        stop: None,
+        damage: Vec::new(),
+    };
+    loop {
+        let reason = match scanner.next()? {
+            Found::Frame(frame) => match add_frame(segment, tail, &frame, &mut scanned) {
+                Ok(()) => {
+                    if let Some(running) = running.as_deref_mut().filter(|_| !scanned.sealed) {
+                        running.add(frame.fingerprint());
+                    }
+                    if scanned.sealed {
+                        return Ok(scanned);
+                    }
+                    continue;
+                }
+                Err(reason) => reason,
+            },
+            Found::Zeros => "zeros where a frame is expected",
+            Found::Damaged(reason) => reason,
+            Found::Limit => return Ok(scanned),
+        };
+        scanned.stop = Some(reason);
+        if !past_damage {
+            return Ok(scanned);
+        }
+        let from = scanned.end;
+        if !scanner.resync()? {
+            return Ok(scanned);
+        }
+        pass_over(segment, tail, &mut scanner, &mut scanned, from, reason)?;
+    }
+}
+
+/// Leaves a hole up to the whole frame that the scanner stands before.
+fn pass_over(
+    segment: &Segment,
+    tail: &Tail,
+    scanner: &mut Scanner,
+    scanned: &mut Scanned,
+    from: u64,
+    reason: &str,
+) -> Result<()> {
+    let to = scanner.offset();
+    let next = scanned.next_position;
+    let base = match scanner.next()? {
+        Found::Frame(frame) => frame.header.base,
+        _ => next,
+    };
+    scanner.seek(to);
+    let mut damage = segment.damage(from, to - from, reason);
+    if base > next {
+        damage.positions = Some((next, base - 1));
+        tail.add_hole(base - next);
+        scanned.next_position = base;
+    }
+    scanned.damage.push(damage);
+    scanned.end = to;
+    scanned.stop = None;
+    Ok(())
+}
+
+fn add_frame(
+    segment: &Segment,
+    tail: &Tail,
+    frame: &Frame<'_>,
+    scanned: &mut Scanned,
+) -> std::result::Result<(), &'static str> {
+    let header = &frame.header;
+    if header.base != scanned.next_position {
+        return Err("the frame's position does not follow the one before");
+    }
+    if header.kind == Kind::EVENTS {
+        segment.advance(frame.end());
+        for (position, (offset, bytes)) in (header.base..).zip(frame.records()) {
+            let record = Record::parse(bytes).ok_or("a record cannot be parsed")?;
+            keys_of(segment, &record, position, |keys| tail.add(keys, offset as u32))
+                .map_err(|_| "a record's strings cannot be read")?;
+        }
+        scanned.next_position += u64::from(header.count);
+    } else if header.kind == Kind::SEAL {
+        segment.advance(frame.end());
+        scanned.sealed = true;
+    } else if header.kind.can_be_skipped() {
+        segment.advance(frame.end());
+    } else {
+        return Err("the frame is of a kind that this version does not know");
+    }
+    scanned.frames += u64::from(!scanned.sealed);
+    scanned.end = frame.end();
+    scanned.recorded_us = scanned.recorded_us.max(header.recorded_us);
+    scanned.durable_upto = scanned.durable_upto.max(u64::from(header.durable_upto));
+    tail.cover(frame.end(), frame.crc());
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! Indexes over stretches of the log, by coordinate. All of them are derived: each can be deleted and
+//! is built again from the log.
+//!
+//! A *part* covers consecutive positions of one segment. A sealed segment has one part in a mapped
+//! file; the active segment has a series of them (runs) and a mutable tail in memory. All answer the
+//! same questions, in local numbers: position minus the part's base.
+
+mod build;
+mod file;
+mod tail;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use crate::error::Result;
+use crate::filter::{ClockRange, Filter, Pattern};
+use crate::segment::Segment;
+
+pub(crate) use build::{Scanned, index_frames};
+pub(crate) use file::{Extent, IndexFile, Stretch};
+pub(crate) use tail::{Keys, Tail};
+
+/// Events that share one entry of the zone map.
+pub(crate) const ZONE_EVENTS: u32 = 256;
+/// A tail of so many events becomes a run.
+pub(crate) const RUN_MAX_EVENTS: u32 = 65_536;
+/// A tail over so many bytes of log becomes a run.
+pub(crate) const RUN_MAX_BYTES: u64 = 8 << 20;
+
+/// The index of a stretch of the log.
+#[derive(Debug, Clone)]
+pub(crate) enum Part {
+    /// In memory: the active segment's newest stretch, or one whose file is not written yet.
+    Tail(Arc<Tail>),
+    /// In a file: a run, or a sealed segment's index.
+    File(Arc<IndexFile>),
+}
+
+/// An entity's events within a part.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EntityEntry {
+    /// The part's own number of the entity.
+    pub(crate) slot: u32,
+    /// Version of its first event here.
+    pub(crate) first_version: u64,
+    /// Events here.
+    pub(crate) count: u32,
+    /// Position of its event before the first one here.
+    pub(crate) previous: Option<u64>,
+}
+
+impl EntityEntry {
+    /// Version of its last event here.
+    pub(crate) fn last_version(&self) -> u64 {
+        self.first_version + u64::from(self.count) - 1
+    }
+}
+
+/// Events of a part that satisfy a filter: surely, or only if their record says so too.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    pub(crate) sure: RoaringBitmap,
+    pub(crate) maybe: RoaringBitmap,
+}
+
+macro_rules! either {
+    ($self:expr, $part:ident => $call:expr) => {
+        match $self {
+            Part::Tail($part) => $call,
+            Part::File($part) => $call,
+        }
+    };
+}
+
+impl Part {
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        either!(self, part => part.segment())
+    }
+
+    /// Position of local number 0.
+    pub(crate) fn base(&self) -> u64 {
+        either!(self, part => part.base())
+    }
+
+    /// Events in the part. A tail's count grows.
+    pub(crate) fn count(&self) -> u32 {
+        either!(self, part => part.count())
+    }
+
+    /// Bytes of the segment that the part covers.
+    pub(crate) fn extent(&self) -> Extent {
+        either!(self, part => part.extent())
+    }
+
+    /// Offset of a record in the segment; `None` for a position whose record is damaged.
+    pub(crate) fn offset(&self, local: u32) -> Result<Option<u32>> {
+        either!(self, part => part.offset(local))
+    }
+
+    /// An entity's events here.
+    pub(crate) fn entity(&self, name: &str) -> Result<Option<EntityEntry>> {
+        either!(self, part => part.entity(name))
+    }
+
+    /// Local number of an entity's n-th event here.
+    pub(crate) fn posting(&self, entry: &EntityEntry, nth: u32) -> Result<Option<u32>> {
+        either!(self, part => part.posting(entry, nth))
+    }
+
+    /// Entities in bytewise order: those that start with `prefix` and come after `after`.
+    pub(crate) fn names(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        either!(self, part => part.names(prefix, after, limit))
+    }
+
+    /// Local numbers of events that may have a given id.
+    pub(crate) fn with_id(&self, entity: &str, id: &[u8; 16]) -> Result<Vec<u32>> {
+        either!(self, part => part.with_id(entity, id))
+    }
+
+    /// Smallest and largest clock of a zone.
+    pub(crate) fn zone(&self, zone: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        either!(self, part => part.zone(zone))
+    }
+
+    /// Entities whose first event is here.
+    pub(crate) fn new_entities(&self) -> u64 {
+        either!(self, part => part.new_entities())
+    }
+
+    /// Largest clock here that the store made, as nanoseconds since 1970.
+    pub(crate) fn last_store_clock(&self) -> u64 {
+        either!(self, part => part.last_store_clock())
+    }
+
+    fn with_entities(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
+        either!(self, part => part.with_entities(patterns))
+    }
+
+    fn with_facts(&self, facts: &[String]) -> Result<RoaringBitmap> {
+        either!(self, part => part.with_facts(facts))
+    }
+
+    fn with_scopes(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
+        either!(self, part => part.with_scopes(patterns))
+    }
+
+    fn with_tag(&self, tag: &str) -> Result<RoaringBitmap> {
+        either!(self, part => part.with_tag(tag))
+    }
+
+    /// The events in `range` that satisfy any of the filters. No filters at all: every event.
+    pub(crate) fn candidates(&self, filters: &[Filter], range: Range<u32>) -> Result<Candidates> {
+        let mut all = Candidates::default();
+        if filters.is_empty() {
+            all.sure.insert_range(range);
+            return Ok(all);
+        }
+        for filter in filters {
+            let one = self.conjunction(filter, &range)?;
+            all.sure |= one.sure;
+            all.maybe |= one.maybe;
+        }
+        all.maybe -= &all.sure;
+        Ok(all)
+    }
+
+    /// Intersects the coordinates, the rarest kinds first: an empty intersection ends the work.
+    fn conjunction(&self, filter: &Filter, range: &Range<u32>) -> Result<Candidates> {
+        let mut hits = RoaringBitmap::new();
+        hits.insert_range(range.clone());
+        if let Some(patterns) = &filter.entity {
+            hits &= self.with_entities(patterns)?;
+        }
+        for tag in filter.tags_all.iter().flatten() {
+            if !hits.is_empty() {
+                hits &= self.with_tag(tag)?;
+            }
+        }
+        if let Some(tags) = filter.tags_any.as_ref().filter(|_| !hits.is_empty()) {
+            let mut any = RoaringBitmap::new();
+            for tag in tags {
+                any |= self.with_tag(tag)?;
+            }
+            hits &= any;
+        }
+        if let Some(patterns) = filter.scope.as_ref().filter(|_| !hits.is_empty()) {
+            hits &= self.with_scopes(patterns)?;
+        }
+        if let Some(facts) = filter.fact.as_ref().filter(|_| !hits.is_empty()) {
+            hits &= self.with_facts(facts)?;
+        }
+        match filter.clock.as_ref().filter(|_| !hits.is_empty()) {
+            Some(clock) => self.by_clock(hits, clock),
+            None => Ok(Candidates { sure: hits, maybe: RoaringBitmap::new() }),
+        }
+    }
+
+    /// Divides by the zone map: zones wholly within the range, and zones at its edges.
+    fn by_clock(&self, hits: RoaringBitmap, clock: &ClockRange) -> Result<Candidates> {
+        let mut within = RoaringBitmap::new();
+        let mut edge = RoaringBitmap::new();
+        for zone in 0..self.count().div_ceil(ZONE_EVENTS) {
+            let events = zone * ZONE_EVENTS..(zone + 1) * ZONE_EVENTS;
+            let Some((min, max)) = self.zone(zone)? else { continue };
+            if clock.contains(&min) && clock.contains(&max) {
+                within.insert_range(events);
+            } else if clock.overlaps(&min, &max) {
+                edge.insert_range(events);
+            }
+        }
+        Ok(Candidates { sure: &hits & within, maybe: hits & edge })
+    }
+}
+

@@ -1,0 +1,311 @@
+//! The index of the newest stretch of the log, in memory. Grows event by event until it becomes a run.
+//!
+//! The writer adds events before they are durable; readers stay below the watermark, so what they ask
+//! of a tail is cut by position, not by the tail.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+use roaring::RoaringBitmap;
+
+use super::{EntityEntry, Extent, ZONE_EVENTS};
+use crate::error::Result;
+use crate::filter::Pattern;
+use crate::record::Record;
+use crate::segment::Segment;
+
+/// What the index keeps of an event.
+#[derive(Debug)]
+pub(crate) struct Keys<'a> {
+    pub(crate) entity: &'a str,
+    pub(crate) fact: &'a str,
+    pub(crate) scope: &'a str,
+    pub(crate) clock: &'a [u8],
+    pub(crate) tags: &'a [&'a str],
+    /// The id, if the caller gave it.
+    pub(crate) id: Option<[u8; 16]>,
+    pub(crate) version: u64,
+    /// Position of the entity's previous event.
+    pub(crate) previous: Option<u64>,
+    /// Whether the store made the clock.
+    pub(crate) store_clock: bool,
+}
+
+/// Reads a record's strings and hands its keys to `use_keys`.
+pub(crate) fn keys_of(
+    segment: &Segment,
+    record: &Record<'_>,
+    position: u64,
+    use_keys: impl FnOnce(&Keys<'_>),
+) -> Result<()> {
+    let tags = record.tags().map(|tag| segment.string(tag)).collect::<Result<Vec<_>>>()?;
+    let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
+    use_keys(&Keys {
+        entity: &segment.string(record.entity)?,
+        fact: &segment.string(record.fact)?,
+        scope: &segment.string(record.scope)?,
+        clock: record.clock,
+        tags: &tags,
+        id: record.given_id.then_some(*record.id),
+        version: record.version,
+        previous: position.checked_sub(record.back).filter(|_| record.back > 0),
+        store_clock: record.store_clock,
+    });
+    Ok(())
+}
+
+/// An entity of a tail.
+#[derive(Debug)]
+pub(super) struct TailEntity {
+    pub(super) name: Box<str>,
+    pub(super) first_version: u64,
+    pub(super) previous: Option<u64>,
+    pub(super) postings: Vec<u32>,
+}
+
+/// The state of a tail.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    /// Offset of each record; 0 where the record is damaged.
+    pub(super) offsets: Vec<u32>,
+    pub(super) slots: HashMap<Box<str>, u32>,
+    pub(super) entities: Vec<TailEntity>,
+    pub(super) facts: HashMap<Box<str>, RoaringBitmap>,
+    pub(super) scopes: HashMap<Box<str>, RoaringBitmap>,
+    pub(super) tags: HashMap<Box<str>, RoaringBitmap>,
+    pub(super) zones: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) ids: HashMap<u64, Vec<u32>>,
+    pub(super) last_store_clock: u64,
+    pub(super) new_entities: u64,
+    pub(super) end: u64,
+    pub(super) last_frame_crc: u32,
+}
+
+/// A part in memory.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    segment: Arc<Segment>,
+    base: u64,
+    start: u64,
+    pub(super) entries: RwLock<Entries>,
+}
+
+impl Tail {
+    /// An empty tail for what comes at `start` of a segment, from position `base`.
+    pub(crate) fn new(segment: &Arc<Segment>, base: u64, start: u64) -> Self {
+        let entries = Entries { end: start, ..Entries::default() };
+        Self { segment: Arc::clone(segment), base, start, entries: RwLock::new(entries) }
+    }
+
+    /// Adds the next event. Its record's offset may come later, by [`Tail::place`].
+    pub(crate) fn add(&self, keys: &Keys<'_>, offset: u32) {
+        self.entries.write().add(&self.segment, keys, offset);
+    }
+
+    /// Adds positions whose records are damaged.
+    pub(crate) fn add_hole(&self, count: u64) {
+        let mut entries = self.entries.write();
+        let length = entries.offsets.len() + count as usize;
+        entries.offsets.resize(length, 0);
+        let zones = length.div_ceil(ZONE_EVENTS as usize);
+        // A zone with an unknown clock could be anything: it overlaps every range.
+        entries.zones.resize(zones, (Vec::new(), vec![0xff; 64]));
+    }
+
+    /// Sets the offsets of the records from a local number on.
+    pub(crate) fn place(&self, first: u32, offsets: impl Iterator<Item = u32>) {
+        let mut entries = self.entries.write();
+        for (slot, offset) in entries.offsets.iter_mut().skip(first as usize).zip(offsets) {
+            *slot = offset;
+        }
+    }
+
+    /// Declares the segment covered up to a frame's end.
+    pub(crate) fn cover(&self, end: u64, frame_crc: u32) {
+        let mut entries = self.entries.write();
+        entries.end = end;
+        entries.last_frame_crc = frame_crc;
+    }
+
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.entries.read().offsets.len() as u32
+    }
+
+    pub(crate) fn extent(&self) -> Extent {
+        let entries = self.entries.read();
+        Extent { start: self.start, end: entries.end, last_frame_crc: entries.last_frame_crc }
+    }
+
+    pub(crate) fn offset(&self, local: u32) -> Result<Option<u32>> {
+        let offset = self.entries.read().offsets.get(local as usize).copied();
+        Ok(offset.filter(|offset| *offset != 0))
+    }
+
+    pub(crate) fn entity(&self, name: &str) -> Result<Option<EntityEntry>> {
+        let entries = self.entries.read();
+        Ok(entries.slots.get(name).and_then(|slot| {
+            let entity = entries.entities.get(*slot as usize)?;
+            Some(EntityEntry {
+                slot: *slot,
+                first_version: entity.first_version,
+                count: entity.postings.len() as u32,
+                previous: entity.previous,
+            })
+        }))
+    }
+
+    pub(crate) fn posting(&self, entry: &EntityEntry, nth: u32) -> Result<Option<u32>> {
+        let entries = self.entries.read();
+        let entity = entries.entities.get(entry.slot as usize);
+        Ok(entity.and_then(|entity| entity.postings.get(nth as usize).copied()))
+    }
+
+    pub(crate) fn names(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        let entries = self.entries.read();
+        let wanted = |name: &&str| name.starts_with(prefix) && after.is_none_or(|a| *name > a);
+        let mut names: Vec<&str> =
+            entries.entities.iter().map(|entity| &*entity.name).filter(wanted).collect();
+        names.sort_unstable();
+        names.truncate(limit);
+        Ok(names.into_iter().map(str::to_owned).collect())
+    }
+
+    pub(crate) fn with_id(&self, entity: &str, id: &[u8; 16]) -> Result<Vec<u32>> {
+        let hash = super::file::id_hash(&self.segment, entity, id);
+        Ok(self.entries.read().ids.get(&hash).cloned().unwrap_or_default())
+    }
+
+    pub(crate) fn zone(&self, zone: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        Ok(self.entries.read().zones.get(zone as usize).cloned())
+    }
+
+    pub(crate) fn new_entities(&self) -> u64 {
+        self.entries.read().new_entities
+    }
+
+    pub(crate) fn last_store_clock(&self) -> u64 {
+        self.entries.read().last_store_clock
+    }
+
+    pub(crate) fn with_entities(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
+        let entries = self.entries.read();
+        let mut hits = RoaringBitmap::new();
+        for pattern in patterns {
+            if let Pattern::Exact(name) = pattern {
+                let slot = entries.slots.get(name.as_str());
+                if let Some(entity) = slot.and_then(|slot| entries.entities.get(*slot as usize)) {
+                    hits.extend(entity.postings.iter().copied());
+                }
+            } else {
+                for entity in entries.entities.iter().filter(|e| pattern.matches(&e.name)) {
+                    hits.extend(entity.postings.iter().copied());
+                }
+            }
+        }
+        Ok(hits)
+    }
+
+    pub(crate) fn with_facts(&self, facts: &[String]) -> Result<RoaringBitmap> {
+        let entries = self.entries.read();
+        let bitmaps = facts.iter().filter_map(|fact| entries.facts.get(fact.as_str()));
+        Ok(bitmaps.fold(RoaringBitmap::new(), |hits, bitmap| hits | bitmap))
+    }
+
+    pub(crate) fn with_scopes(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
+        let entries = self.entries.read();
+        let mut hits = RoaringBitmap::new();
+        for (scope, bitmap) in &entries.scopes {
+            if patterns.iter().any(|pattern| pattern.matches(scope)) {
+                hits |= bitmap;
+            }
+        }
+        Ok(hits)
+    }
+
+    pub(crate) fn with_tag(&self, tag: &str) -> Result<RoaringBitmap> {
+        Ok(self.entries.read().tags.get(tag).cloned().unwrap_or_default())
+    }
+}
+
+impl Entries {
+    fn add(&mut self, segment: &Segment, keys: &Keys<'_>, offset: u32) {
+        let local = self.offsets.len() as u32;
+        self.offsets.push(offset);
+        self.add_entity(keys, local);
+        push(&mut self.facts, keys.fact, local);
+        push(&mut self.scopes, keys.scope, local);
+        for tag in keys.tags {
+            push(&mut self.tags, tag, local);
+        }
+        self.add_clock(keys, local);
+        if let Some(id) = keys.id {
+            let hash = super::file::id_hash(segment, keys.entity, &id);
+            self.ids.entry(hash).or_default().push(local);
+        }
+    }
+
+    fn add_entity(&mut self, keys: &Keys<'_>, local: u32) {
+        let slot = match self.slots.get(keys.entity) {
+            Some(slot) => *slot,
+            None => {
+                let slot = self.entities.len() as u32;
+                self.slots.insert(keys.entity.into(), slot);
+                self.entities.push(TailEntity {
+                    name: keys.entity.into(),
+                    first_version: keys.version,
+                    previous: keys.previous,
+                    postings: Vec::new(),
+                });
+                self.new_entities += u64::from(keys.version == 0);
+                slot
+            }
+        };
+        if let Some(entity) = self.entities.get_mut(slot as usize) {
+            entity.postings.push(local);
+        }
+    }
+
+    fn add_clock(&mut self, keys: &Keys<'_>, local: u32) {
+        if keys.store_clock
+            && let Some(bytes) = keys.clock.first_chunk()
+        {
+            self.last_store_clock = self.last_store_clock.max(u64::from_be_bytes(*bytes));
+        }
+        match self.zones.get_mut((local / ZONE_EVENTS) as usize) {
+            None => self.zones.push((keys.clock.to_vec(), keys.clock.to_vec())),
+            Some((min, max)) => {
+                if keys.clock < min.as_slice() {
+                    *min = keys.clock.to_vec();
+                }
+                if keys.clock > max.as_slice() {
+                    *max = keys.clock.to_vec();
+                }
+            }
+        }
+    }
+}
+
+fn push(map: &mut HashMap<Box<str>, RoaringBitmap>, key: &str, local: u32) {
+    match map.get_mut(key) {
+        Some(bitmap) => {
+            bitmap.insert(local);
+        }
+        None => {
+            map.insert(key.into(), RoaringBitmap::from_iter([local]));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The manifest: which store this is and which segments it has. Replaced atomically.
+
+use std::path::Path;
+
+use crate::codec::{Reader, put_u32, put_u64};
+use crate::error::{AtPath, Error, Result};
+use crate::fs::{self, Fs, OpenMode};
+use crate::segment::FORMAT;
+
+/// The manifest's name in the store's directory.
+pub(crate) const NAME: &str = "MANIFEST";
+
+const MAGIC: [u8; 8] = *b"TETRAMAN";
+const FIXED_LEN: usize = 80;
+const ROW_LEN: usize = 16;
+/// More segments than any store can fill.
+const SEGMENTS_MAX: u64 = 1 << 24;
+
+/// Which store this is and which segments it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    pub(crate) store_id: [u8; 16],
+    /// Grows with every replacement.
+    pub(crate) generation: u64,
+    pub(crate) created_us: u64,
+    /// Number and generation of every segment, in order. The last one may be a spare.
+    pub(crate) segments: Vec<(u64, u64)>,
+    /// Set by a newer version that older ones may read, but not write to.
+    pub(crate) read_only: bool,
+}
+
+impl Manifest {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(FIXED_LEN + self.segments.len() * ROW_LEN + 4);
+        out.extend_from_slice(&MAGIC);
+        put_u32(&mut out, FORMAT);
+        put_u32(&mut out, (FIXED_LEN + self.segments.len() * ROW_LEN + 4) as u32);
+        for features in [0, 0, 0] {
+            put_u64(&mut out, features);
+        }
+        out.extend_from_slice(&self.store_id);
+        put_u64(&mut out, self.generation);
+        put_u64(&mut out, self.created_us);
+        put_u32(&mut out, self.segments.len() as u32);
+        put_u32(&mut out, 0);
+        for (number, generation) in &self.segments {
+            put_u64(&mut out, *number);
+            put_u64(&mut out, *generation);
+        }
+        let crc = crc32fast::hash(&out);
+        put_u32(&mut out, crc);
+        out
+    }
+
+    /// Reads the manifest of the store in `directory`; `None` if there is none.
+    pub(crate) fn read(file_system: &dyn Fs, directory: &Path) -> Result<Option<Self>> {
+        let path = directory.join(NAME);
+        if file_system.kind(&path).at(&path)?.is_none() {
+            return Ok(None);
+        }
+        let file = file_system.open(&path, OpenMode::Read).at(&path)?;
+        let limit = FIXED_LEN as u64 + SEGMENTS_MAX * ROW_LEN as u64;
+        let bytes = fs::read_all(&*file, limit).at(&path)?;
+        Self::decode(&bytes, &path).map(Some)
+    }
+
+    fn decode(bytes: &[u8], path: &Path) -> Result<Self> {
+        let damaged = |reason: &str| Error::format(path, format!("the manifest {reason}"));
+        let (fields, crc) =
+            bytes.split_last_chunk::<4>().ok_or_else(|| damaged("is shorter than it can be"))?;
+        if fields.get(..8) != Some(&MAGIC[..]) {
+            return Err(damaged("does not start with the magic bytes: this is no Tetralog store"));
+        }
+        if crc32fast::hash(fields) != u32::from_le_bytes(*crc) {
+            return Err(damaged("does not match its CRC; restore it from a backup of this store"));
+        }
+        let mut reader = Reader::new(fields.get(8..).unwrap_or_default());
+        let (format, _length) = (reader.u32().unwrap_or(0), reader.u32());
+        let (incompatible, read_compatible) =
+            (reader.u64().unwrap_or(0), reader.u64().unwrap_or(0));
+        if format != FORMAT || incompatible != 0 {
+            return Err(damaged(&format!(
+                "is of format {format}, features 0x{incompatible:x}; this version reads format {FORMAT}: \
+                 open the store with a newer version"
+            )));
+        }
+        let manifest = (|| {
+            reader.u64()?;
+            let store_id = reader.array()?;
+            let generation = reader.u64()?;
+            let created_us = reader.u64()?;
+            let count = reader.u32()? as usize;
+            reader.u32()?;
+            let whole = count.checked_mul(ROW_LEN)? == reader.remaining();
+            let rows = (0..count).map(|_| Some((reader.u64()?, reader.u64()?)));
+            let segments = if whole { rows.collect::<Option<Vec<_>>>()? } else { return None };
+            let read_only = read_compatible != 0;
+            Some(Self { store_id, generation, created_us, segments, read_only })
+        })();
+        manifest.ok_or_else(|| damaged("has a length that does not fit its contents"))
+    }
+
+    /// Replaces the manifest of the store in `directory`.
+    pub(crate) fn write(&self, file_system: &dyn Fs, directory: &Path) -> Result<()> {
+        let path = directory.join(NAME);
+        fs::replace(file_system, &path, &self.encode()).at(&path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            store_id: [3; 16],
+            generation: 7,
+            created_us: 9,
+            segments: vec![(1, 1), (2, 4)],
+            read_only: false,
+        }
+    }
+
+    #[test]
+    fn a_manifest_reads_back_as_written() {
+        let bytes = manifest().encode();
+        assert_eq!(Manifest::decode(&bytes, Path::new("M")).unwrap(), manifest());
+    }
+
+    #[test]
+    fn any_flipped_bit_or_cut_is_noticed() {
+        let bytes = manifest().encode();
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            assert!(Manifest::decode(&flipped, Path::new("M")).is_err(), "byte {at}");
+            assert!(Manifest::decode(&bytes[..at], Path::new("M")).is_err(), "cut at {at}");
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! Opening a store: what is there, how much of it is whole, and where the log goes on.
+//!
+//! Invariant: nothing is cut that could have been acknowledged as durable. D is the highest offset of
+//! the active segment that is proven to have been synced: by any whole frame's `durable upto`, by
+//! HEAD, or by a clean close. Damage below D is rot: it stays, and the store opens read-only. What is
+//! torn above D is copied aside, then zeroed. What is whole above D may be only in the page cache, so
+//! it is written again and synced before anything is published.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{AtPath, Damage, Error, Result};
+use crate::fs::{Kind, OpenMode, read_exact_at};
+use crate::head::{self, Head, HeadPage};
+use crate::index::{IndexFile, Part, Scanned, Stretch, Tail, index_frames};
+use crate::keeper::{Spare, build_index};
+use crate::limits::{FRAME_MAX_BYTES, SEGMENT_MIN_BYTES, UNSYNCED_MAX_BYTES};
+use crate::manifest::{self, Manifest};
+use crate::segment::{Found, HEADER_PAGE, HeaderPage, Scanner, Segment, SegmentHeader};
+use crate::shared::Shared;
+use crate::writer::Start;
+
+/// Where the lock is.
+pub(crate) const LOCK: &str = "LOCK";
+/// Where torn bytes are kept.
+const TORN: &str = "torn";
+/// Names that may stand in a directory before a store is made there.
+const OWN_NAMES: [&str; 8] =
+    [LOCK, head::NAME, manifest::NAME, "MANIFEST.tmp", "segments", "runs", TORN, "lost+found"];
+
+/// What opening did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// The store was closed in order, or is new.
+    pub clean: bool,
+    /// Bytes behind the last whole frame that were copied aside and zeroed.
+    pub torn_bytes: u64,
+    /// Events that were read again because no index covered them.
+    pub replayed_events: u64,
+}
+
+/// A store's directory, read.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) start: Start,
+    pub(crate) spare: Option<Spare>,
+    pub(crate) recovery: Recovery,
+}
+
+/// Checks that a directory is a store or may become one. Writes nothing.
+pub(crate) fn survey(fs: &dyn crate::fs::Fs, directory: &Path) -> Result<Option<Manifest>> {
+    match fs.kind(directory).at(directory)? {
+        None => return Ok(None),
+        Some(Kind::File) => {
+            let error = std::io::Error::from_raw_os_error(20);
+            return Err(Error::io(directory, &error));
+        }
+        Some(Kind::Directory) => {}
+    }
+    let manifest = Manifest::read(fs, directory)?;
+    if manifest.is_none() {
+        let names = fs.list(directory).at(directory)?;
+        if let Some(foreign) = names.iter().find(|name| !OWN_NAMES.contains(&name.as_str())) {
+            return Err(Error::format(
+                directory,
+                format!(
+                    "there is no Tetralog store here, and '{foreign}' does not belong to one: choose an \
+                     empty or a new directory"
+                ),
+            ));
+        }
+    }
+    Ok(manifest)
+}
+
+/// Makes a new store: the first segment, then the manifest that declares it.
+pub(crate) fn create(shared: &Shared) -> Result<Manifest> {
+    let segments = shared.segments_directory();
+    let runs = shared.directory.join("runs");
+    shared.fs.create_dir_all(&segments).at(&segments)?;
+    shared.fs.create_dir_all(&runs).at(&runs)?;
+    let path = shared.segment_path(1);
+    refuse_orphan(shared, &path)?;
+    let now = shared.host.unix_ns() / 1000;
+    let mut salt = [0; 8];
+    shared.host.random(&mut salt);
+    let header = SegmentHeader {
+        store_id: shared.store_id,
+        number: 1,
+        generation: 1,
+        base_position: 0,
+        base_log_index: 0,
+        salt,
+        created_us: now,
+        read_only: false,
+    };
+    let size = SEGMENT_MIN_BYTES.min(shared.options.segment_max_bytes);
+    let file = shared.fs.open(&path, OpenMode::Create).at(&path)?;
+    file.allocate(size).at(&path)?;
+    file.write_at(&vec![0; size as usize], 0).at(&path)?;
+    file.write_at(&header.encode(), 0).at(&path)?;
+    file.sync().at(&path)?;
+    shared.fs.sync_dir(&segments).at(&segments)?;
+    shared.fs.sync_dir(&shared.directory).at(&shared.directory)?;
+    let manifest = Manifest {
+        store_id: shared.store_id,
+        generation: 1,
+        created_us: now,
+        segments: vec![(1, 1)],
+        read_only: false,
+    };
+    manifest.write(&*shared.fs, &shared.directory)?;
+    Ok(manifest)
+}
+
+/// A first segment without a manifest is left over from a creation that was cut short, unless it
+/// holds anything: then the manifest was lost, and nothing may be overwritten.
+fn refuse_orphan(shared: &Shared, path: &Path) -> Result<()> {
+    if shared.fs.kind(path).at(path)?.is_none() {
+        return Ok(());
+    }
+    let Ok(Ok(segment)) = Segment::open(&*shared.fs, path, OpenMode::Read).map_err(|_| ()) else {
+        return Ok(());
+    };
+    let segment = Arc::new(segment);
+    let length = segment.file_length()?;
+    let mut scanner = Scanner::new(&segment, HEADER_PAGE, length);
+    if matches!(scanner.next()?, Found::Zeros | Found::Limit) && !scanner.resync()? {
+        return Ok(());
+    }
+    Err(Error::format(
+        &shared.directory,
+        "the MANIFEST is missing, but there are segments with events: restore it from a backup of this store",
+    ))
+}
+
+/// Reads the segments that the manifest lists, and prepares what comes next.
+pub(crate) fn recover(
+    shared: &Shared,
+    manifest: &Manifest,
+    head: Option<Head>,
+) -> Result<Recovered> {
+    let head = head.filter(|head| head.store_id == manifest.store_id);
+    let mode = if shared.options.read_only { OpenMode::Read } else { OpenMode::Write };
+    let mut found = open_segments(shared, manifest, mode)?;
+    let Some(active) = found.segments.pop() else {
+        return Err(Error::format(
+            &shared.segment_path(1),
+            "the first segment is missing or unreadable: restore it from a backup of this store",
+        ));
+    };
+    shared.report(&found.damage);
+    for (nth, segment) in found.segments.iter().enumerate() {
+        let next = found.segments.get(nth + 1).unwrap_or(&active);
+        load_sealed(shared, segment, next.header.base_position)?;
+    }
+    let number = active.header.number;
+    let recovered = load_active(shared, active, head, found.spare)?;
+    let listed = manifest.segments.iter().any(|(listed, _)| *listed == number + 1);
+    let there = shared.fs.kind(&shared.segment_path(number + 1)).unwrap_or(None).is_some();
+    let ahead = head.is_some_and(|head| head.segment > number) && !shared.options.read_only;
+    if ahead || recovered.start.sealed && listed && !there {
+        shared.report(&[Damage {
+            segment: number + 1,
+            offset: 0,
+            length: 0,
+            reason: "the segment's file is missing, though the one before it is sealed".into(),
+            positions: head
+                .filter(|head| head.next_position > recovered.start.next_position)
+                .map(|head| (recovered.start.next_position, head.next_position - 1)),
+            entities: Vec::new(),
+        }]);
+    }
+    Ok(recovered)
+}
+
+#[derive(Debug, Default)]
+struct Opened {
+    segments: Vec<Arc<Segment>>,
+    spare: Option<Spare>,
+    damage: Vec<Damage>,
+}
+
+fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result<Opened> {
+    let mut opened = Opened::default();
+    let last = manifest.segments.len().saturating_sub(1);
+    for (nth, (number, generation)) in manifest.segments.iter().enumerate() {
+        let path =
+            shared.segments_directory().join(crate::segment::file_name(*number, *generation));
+        let mut damaged = |reason: &str| {
+            opened.damage.push(Damage {
+                segment: *number,
+                offset: 0,
+                length: HEADER_PAGE,
+                reason: reason.to_owned(),
+                positions: None,
+                entities: Vec::new(),
+            });
+        };
+        if shared.fs.kind(&path).at(&path)?.is_none() {
+            // A listed spare that was never used holds nothing; whether it was used, the seal tells.
+            if nth < last || nth == 0 {
+                damaged("the segment's file is missing");
+            }
+            continue;
+        }
+        match Segment::open(&*shared.fs, &path, mode)? {
+            Ok(segment)
+                if segment.header.store_id == manifest.store_id
+                    && segment.header.number == *number =>
+            {
+                opened.segments.push(Arc::new(segment));
+            }
+            Ok(_) => damaged("the file belongs to another store or place"),
+            Err(HeaderPage::Newer(reason)) => return Err(Error::format(&path, reason)),
+            Err(HeaderPage::Zero) if nth == last && nth > 0 => {
+                let file = shared.fs.open(&path, mode).at(&path)?;
+                let size = file.length().at(&path)?;
+                opened.spare = Some(Spare { file, path, number: *number, size });
+            }
+            Err(HeaderPage::Zero) => damaged("the header page is empty"),
+            Err(HeaderPage::Damaged(reason)) => damaged(reason),
+            Err(HeaderPage::Whole(_)) => {}
+        }
+    }
+    Ok(opened)
+}
+
+/// Takes up a sealed segment: by its index, or by reading it.
+fn load_sealed(shared: &Shared, segment: &Arc<Segment>, next_base: u64) -> Result<()> {
+    segment.set_sealed();
+    let path = shared.index_path(segment);
+    let index = IndexFile::open(&*shared.fs, &path, segment)
+        .filter(|index| covers(index, segment, HEADER_PAGE))
+        .filter(|index| index.base() + u64::from(index.count()) == next_base);
+    shared.change_layout(|layout| layout.segments.push(Arc::clone(segment)));
+    if let Some(index) = index {
+        segment.advance(index.extent().end);
+        shared.change_layout(|layout| layout.parts.push(Part::File(Arc::new(index))));
+        return Ok(());
+    }
+    let length = segment.file_length()?;
+    let tail = Arc::new(Tail::new(segment, segment.header.base_position, HEADER_PAGE));
+    let mut running = segment.first_hash;
+    let scanned = index_frames(segment, &tail, HEADER_PAGE, length, true, Some(&mut running))?;
+    let mut damage = scanned.damage.clone();
+    if !scanned.sealed {
+        damage.push(segment.damage(
+            scanned.end,
+            length - scanned.end,
+            "the segment has a successor but no seal",
+        ));
+    }
+    if scanned.next_position < next_base {
+        tail.add_hole(next_base - scanned.next_position);
+        for one in damage.iter_mut().rev().take(1) {
+            one.positions = Some((scanned.next_position, next_base - 1));
+        }
+    }
+    shared.report(&damage);
+    shared.change_layout(|layout| layout.parts.push(Part::Tail(tail)));
+    if damage.is_empty() && !shared.options.read_only {
+        // Derived: if it cannot be written, the index in memory answers.
+        let _ = build_index(shared, segment, None);
+    }
+    Ok(())
+}
+
+/// Whether an index covers a segment from `start` up to a frame that is still there.
+fn covers(index: &IndexFile, segment: &Segment, start: u64) -> bool {
+    let extent = index.extent();
+    let mut crc = [0; 4];
+    extent.start == start
+        && extent.end >= 4
+        && read_exact_at(segment.file(), &mut crc, extent.end - 4).is_ok()
+        && u32::from_le_bytes(crc) == extent.last_frame_crc
+}
+
+/// Takes up the active segment: its runs, then the frames behind them.
+fn load_active(
+    shared: &Shared,
+    active: Arc<Segment>,
+    head: Option<Head>,
+    spare: Option<Spare>,
+) -> Result<Recovered> {
+    let length = active.file_length()?;
+    active.advance(HEADER_PAGE);
+    shared.change_layout(|layout| layout.segments.push(Arc::clone(&active)));
+    let (start, base, stretch) = load_runs(shared, &active);
+    let tail = Arc::new(Tail::new(&active, base, start));
+    shared.change_layout(|layout| layout.parts.push(Part::Tail(Arc::clone(&tail))));
+    let same_boot = head.filter(|head| head.boot_id == shared.host.boot_id());
+    let published = same_boot.filter(|h| !h.poisoned && h.segment == active.header.number);
+    // Beside a live writer, what it has not published yet is none of a reader's business.
+    let limit = match published {
+        Some(head) if shared.options.read_only => head.offset.min(length),
+        _ => length,
+    };
+    let mut running = stretch.running;
+    let mut scanned = index_frames(&active, &tail, start, limit, false, Some(&mut running))?;
+    let proven = proven(&active, &scanned, head, published, limit)?;
+    let mut recovery = Recovery {
+        clean: head.is_some_and(|head| head.clean && head.offset == scanned.end),
+        torn_bytes: 0,
+        replayed_events: u64::from(tail.count()),
+    };
+    if scanned.end < proven.offset {
+        pass_rot(shared, &active, &tail, &mut scanned, &proven, limit)?;
+        recovery.clean = false;
+    } else if !shared.options.read_only && !shared.is_damaged() && !scanned.sealed {
+        if !recovery.clean {
+            recovery.torn_bytes = cut_torn_tail(shared, &active, scanned.end, length)?;
+            settle(&active, proven.offset.max(HEADER_PAGE), scanned.end)?;
+        }
+    }
+    shared.set_synced(scanned.next_position);
+    shared.publish(scanned.next_position);
+    let layout = shared.layout();
+    let store_clock = layout.parts.iter().map(Part::last_store_clock).max().unwrap_or(0);
+    let recorded_us = scanned.recorded_us.max(stretch.recorded_us).max(last_recorded(&layout));
+    let start = Start {
+        active,
+        active_size: length,
+        offset: scanned.end,
+        tail,
+        next_position: scanned.next_position,
+        recorded_us,
+        store_clock,
+        frames: stretch.frames + scanned.frames,
+        running,
+        sealed: scanned.sealed,
+    };
+    Ok(Recovered { start, spare, recovery })
+}
+
+fn last_recorded(layout: &crate::shared::Layout) -> u64 {
+    let times = layout.parts.iter().rev().filter_map(|part| match part {
+        Part::File(file) => Some(file.stretch().recorded_us),
+        Part::Tail(_) => None,
+    });
+    times.max().unwrap_or(0)
+}
+
+/// Takes up the runs of the active segment, as far as they follow each other and the log. Returns
+/// where the frames begin that no run covers, and the position there.
+fn load_runs(shared: &Shared, active: &Arc<Segment>) -> (u64, u64, Stretch) {
+    let (mut start, mut base) = (HEADER_PAGE, active.header.base_position);
+    let mut stretch = Stretch { recorded_us: 0, frames: 0, running: active.first_hash };
+    loop {
+        let path = shared.run_path(active.header.number, start);
+        let run = IndexFile::open(&*shared.fs, &path, active)
+            .filter(|run| covers(run, active, start) && run.base() == base);
+        let Some(run) = run else { return (start, base, stretch) };
+        start = run.extent().end;
+        base += u64::from(run.count());
+        stretch = run.stretch();
+        active.advance(start);
+        shared.change_layout(|layout| layout.parts.push(Part::File(Arc::new(run))));
+    }
+}
+
+/// What is proven to have been durable, or acknowledged, in the active segment.
+#[derive(Debug, Clone, Copy)]
+struct Proven {
+    offset: u64,
+    next_position: Option<u64>,
+}
+
+fn proven(
+    active: &Arc<Segment>,
+    scanned: &Scanned,
+    head: Option<Head>,
+    published: Option<Head>,
+    limit: u64,
+) -> Result<Proven> {
+    let mut proven = Proven { offset: scanned.durable_upto, next_position: None };
+    let own = head.filter(|head| head.segment == active.header.number);
+    if let Some(head) = own.filter(|head| head.durable_upto > proven.offset) {
+        proven.offset = head.durable_upto;
+        proven.next_position = (head.offset == head.durable_upto).then_some(head.next_position);
+    }
+    // Within one boot the page cache keeps what was acknowledged, synced or not.
+    if let Some(head) = published.filter(|head| head.offset > proven.offset) {
+        proven.offset = head.offset;
+        proven.next_position = Some(head.next_position);
+    }
+    if scanned.stop.is_some() && !own.is_some_and(|head| head.clean && head.offset == scanned.end) {
+        let reach = (scanned.end + UNSYNCED_MAX_BYTES + FRAME_MAX_BYTES).min(limit);
+        let mut scanner = Scanner::new(active, scanned.end, reach);
+        while scanner.resync()? {
+            if let Found::Frame(frame) = scanner.next()? {
+                proven.offset = proven.offset.max(u64::from(frame.header.durable_upto));
+            }
+        }
+    }
+    Ok(proven)
+}
+
+/// Damage below what was durable: reported, and passed over so that whole events stay readable.
+fn pass_rot(
+    shared: &Shared,
+    active: &Arc<Segment>,
+    tail: &Tail,
+    scanned: &mut Scanned,
+    proven: &Proven,
+    limit: u64,
+) -> Result<()> {
+    let rest = index_frames(active, tail, scanned.end, limit, true, None)?;
+    let mut damage = rest.damage.clone();
+    if rest.end < proven.offset {
+        let reason = rest.stop.unwrap_or("the file is shorter than what was written");
+        let mut lost = active.damage(rest.end, proven.offset - rest.end, reason);
+        if let Some(next) = proven.next_position.filter(|next| *next > rest.next_position) {
+            lost.positions = Some((rest.next_position, next - 1));
+        }
+        damage.push(lost);
+    }
+    let next_position = rest.next_position.max(proven.next_position.unwrap_or(0));
+    if next_position > rest.next_position {
+        tail.add_hole(next_position - rest.next_position);
+    }
+    *scanned = Scanned { next_position, ..rest };
+    shared.report(&damage);
+    Ok(())
+}
+
+/// Copies what stands behind the last whole frame aside, zeroes it, and syncs. Returns its length.
+fn cut_torn_tail(shared: &Shared, active: &Segment, end: u64, length: u64) -> Result<u64> {
+    let reach = (end + UNSYNCED_MAX_BYTES + FRAME_MAX_BYTES).min(length);
+    let mut bytes = vec![0; reach.saturating_sub(end) as usize];
+    let read = active.file().read_at(&mut bytes, end).at(&active.path)?;
+    bytes.truncate(read);
+    let torn = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if torn == 0 {
+        return Ok(0);
+    }
+    bytes.truncate(torn);
+    let path = torn_path(shared, active, end)?;
+    crate::fs::replace(&*shared.fs, &path, &bytes).at(&path)?;
+    active.file().write_at(&vec![0; torn], end).at(&active.path)?;
+    active.file().sync().at(&active.path)?;
+    Ok(torn as u64)
+}
+
+fn torn_path(shared: &Shared, active: &Segment, end: u64) -> Result<PathBuf> {
+    let directory = shared.directory.join(TORN);
+    shared.fs.create_dir_all(&directory).at(&directory)?;
+    let number = active.header.number;
+    for nth in 0..1_000_000 {
+        let path = directory.join(format!("{number:010}-{end:010}.{nth}"));
+        if shared.fs.kind(&path).at(&path)?.is_none() {
+            return Ok(path);
+        }
+    }
+    Err(Error::format(&directory, "holds too many torn tails; remove old ones"))
+}
+
+/// Writes what is whole above the proven offset again, in place, and syncs: it may have been in the
+/// page cache only, and a sync alone does not bring back pages whose write has failed.
+fn settle(active: &Segment, proven: u64, end: u64) -> Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = proven.min(end);
+    while at < end {
+        let n = (end - at).min(buffer.len() as u64) as usize;
+        let piece = buffer.get_mut(..n).unwrap_or_default();
+        read_exact_at(active.file(), piece, at).at(&active.path)?;
+        active.file().write_at(piece, at).at(&active.path)?;
+        at += n as u64;
+    }
+    active.file().sync().at(&active.path)
+}
+
+/// The head page of a store, if it can be read.
+pub(crate) fn read_head(shared: &Shared) -> Option<Head> {
+    HeadPage::open(&*shared.fs, &shared.directory)?.read()
+}

@@ -1,0 +1,207 @@
+//! One segment of the log: a file of frames. Reading by offset, with every CRC checked.
+
+mod header;
+mod scan;
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::checksum::Checksum;
+use crate::error::{AtPath, Damage, Error, Result};
+use crate::fs::{File, Fs, Map, OpenMode, read_exact_at};
+use crate::frame::{DEFINITION_HEADER_LEN, FrameHeader, HEADER_LEN, RunningHash};
+use crate::limits::{ENTITY_MAX_BYTES, FRAME_MAX_BYTES};
+use crate::record::{self, LINK_AT};
+
+pub(crate) use header::{FORMAT, HEADER_PAGE, HeaderPage, SegmentHeader};
+pub(crate) use scan::{Found, Scanner};
+
+/// Name of a segment's file. Generation 1 is the one that was appended; later ones rewrite it.
+pub(crate) fn file_name(number: u64, generation: u64) -> String {
+    if generation == 1 { format!("{number:010}.seg") } else { format!("{number:010}.{generation}.seg") }
+}
+
+/// An open segment. Shared by the writer and all readers.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) path: PathBuf,
+    pub(crate) checksum: Checksum,
+    /// The seal's running hash before the first frame.
+    pub(crate) first_hash: RunningHash,
+    file: Arc<dyn File>,
+    map: Option<Map>,
+    /// Bytes that hold whole frames; grows while the segment is active.
+    end: AtomicU64,
+    sealed: AtomicBool,
+}
+
+impl Segment {
+    /// Opens a segment's file and reads its header page. `Ok(Err(page))` if there is no usable header.
+    pub(crate) fn open(
+        fs: &dyn Fs,
+        path: &Path,
+        mode: OpenMode,
+    ) -> Result<std::result::Result<Self, HeaderPage>> {
+        let file = fs.open(path, mode).at(path)?;
+        let mut page = vec![0; HEADER_PAGE as usize];
+        let read = file.read_at(&mut page, 0).at(path)?;
+        if read < page.len() {
+            return Ok(Err(HeaderPage::Damaged("the file is shorter than its header page")));
+        }
+        match SegmentHeader::decode(&page) {
+            HeaderPage::Whole(header) => Ok(Ok(Self::new(header, &page, path, file)?)),
+            other => Ok(Err(other)),
+        }
+    }
+
+    /// Wraps an open file whose header is known.
+    pub(crate) fn new(
+        header: SegmentHeader,
+        page: &[u8],
+        path: &Path,
+        file: Arc<dyn File>,
+    ) -> Result<Self> {
+        let map = file.map().at(path)?;
+        Ok(Self {
+            first_hash: RunningHash::start(page),
+            checksum: Checksum::new(header.salt),
+            header,
+            path: path.to_owned(),
+            file,
+            map,
+            end: AtomicU64::new(HEADER_PAGE),
+            sealed: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn file(&self) -> &dyn File {
+        &*self.file
+    }
+
+    /// Bytes that hold whole frames.
+    pub(crate) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Declares the bytes below `end` written for good.
+    pub(crate) fn advance(&self, end: u64) {
+        if let Some(map) = &self.map {
+            map.publish(end);
+        }
+        self.end.fetch_max(end, Ordering::Release);
+    }
+
+    /// Length of the file, used or not.
+    pub(crate) fn file_length(&self) -> Result<u64> {
+        self.file.length().at(&self.path)
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_sealed(&self) {
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    /// Bytes of a range below the end: from the map, or copied.
+    fn bytes(&self, offset: u64, length: usize) -> Result<Option<Cow<'_, [u8]>>> {
+        let Some(end) = offset.checked_add(length as u64).filter(|end| *end <= self.end()) else {
+            return Ok(None);
+        };
+        if let Some(map) = &self.map {
+            return Ok(map.get(offset as usize..end as usize).map(Cow::Borrowed));
+        }
+        let mut copy = vec![0; length];
+        read_exact_at(self.file(), &mut copy, offset).at(&self.path)?;
+        Ok(Some(Cow::Owned(copy)))
+    }
+
+    /// The whole record at an offset, its CRC checked.
+    pub(crate) fn record(&self, offset: u64) -> Result<Cow<'_, [u8]>> {
+        let damaged = |reason| self.damaged(offset, LINK_AT as u64, reason);
+        let head = self
+            .bytes(offset, LINK_AT)?
+            .ok_or_else(|| damaged("a record stands past the end of the segment"))?;
+        let length = crate::codec::u32_at(&head, 4) as usize;
+        if length < LINK_AT || length as u64 > FRAME_MAX_BYTES {
+            return Err(damaged("a record's length cannot be one"));
+        }
+        let bytes = self
+            .bytes(offset, length)?
+            .ok_or_else(|| damaged("a record reaches past the end of the segment"))?;
+        if record::holds(&bytes, &self.checksum, offset) {
+            Ok(bytes)
+        } else {
+            Err(damaged("a record does not match its CRC"))
+        }
+    }
+
+    /// When the frame was recorded that starts `distance` bytes before a record.
+    pub(crate) fn recorded_us(&self, offset: u64, distance: u32) -> Result<u64> {
+        let damaged = || self.damaged(offset, LINK_AT as u64, "a record's frame cannot be found");
+        let at = offset.checked_sub(u64::from(distance)).ok_or_else(damaged)?;
+        let bytes = self.bytes(at, HEADER_LEN)?.ok_or_else(damaged)?;
+        let header = bytes.first_chunk().ok_or_else(damaged)?;
+        FrameHeader::decode(header, &self.checksum, at)
+            .map(|header| header.recorded_us)
+            .ok_or_else(|| {
+                self.damaged(at, HEADER_LEN as u64, "a frame's header does not match its CRC")
+            })
+    }
+
+    /// The string whose definition stands at an offset; 0 is the empty string.
+    pub(crate) fn string(&self, reference: u32) -> Result<Cow<'_, str>> {
+        if reference == 0 {
+            return Ok(Cow::Borrowed(""));
+        }
+        let offset = u64::from(reference);
+        let damaged = |reason| self.damaged(offset, DEFINITION_HEADER_LEN as u64, reason);
+        let head = self
+            .bytes(offset, DEFINITION_HEADER_LEN)?
+            .ok_or_else(|| damaged("a string stands past the end of the segment"))?;
+        let length = usize::from(head.get(4..).and_then(<[u8]>::first_chunk).map_or(0, |b| {
+            u16::from_le_bytes(*b)
+        }));
+        if length == 0 || length > ENTITY_MAX_BYTES {
+            return Err(damaged("a string's length cannot be one"));
+        }
+        let bytes = self
+            .bytes(offset, DEFINITION_HEADER_LEN + length)?
+            .ok_or_else(|| damaged("a string reaches past the end of the segment"))?;
+        let stored = crate::codec::u32_at(&bytes, 0);
+        if stored != self.checksum.of(offset, bytes.get(4..).unwrap_or_default()) {
+            return Err(damaged("a string does not match its CRC"));
+        }
+        let text = match bytes {
+            Cow::Borrowed(bytes) => {
+                let text = bytes.get(DEFINITION_HEADER_LEN..).unwrap_or_default();
+                std::str::from_utf8(text).ok().map(Cow::Borrowed)
+            }
+            Cow::Owned(mut bytes) => {
+                bytes.drain(..DEFINITION_HEADER_LEN);
+                String::from_utf8(bytes).ok().map(Cow::Owned)
+            }
+        };
+        text.ok_or_else(|| damaged("a string is not UTF-8"))
+    }
+
+    /// A damage of this segment as an error.
+    pub(crate) fn damaged(&self, offset: u64, length: u64, reason: &str) -> Error {
+        Error::Corrupt { damage: vec![self.damage(offset, length, reason)] }
+    }
+
+    pub(crate) fn damage(&self, offset: u64, length: u64, reason: &str) -> Damage {
+        Damage {
+            segment: self.header.number,
+            offset,
+            length,
+            reason: reason.to_owned(),
+            positions: None,
+            entities: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The log as it stands at one moment: what a read sees, whatever is appended meanwhile.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::chain::{GENESIS, Hash};
+use crate::error::{Error, Result};
+use crate::index::{EntityEntry, Part};
+use crate::record::Record;
+use crate::segment::Segment;
+use crate::shared::Layout;
+
+/// The newest event of an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EntityHead {
+    pub(crate) version: u64,
+    pub(crate) position: u64,
+}
+
+/// The log up to a position.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    layout: Arc<Layout>,
+    /// First position that is not seen.
+    end: u64,
+}
+
+impl View {
+    pub(crate) fn new(layout: Arc<Layout>, end: u64) -> Self {
+        Self { layout, end }
+    }
+
+    /// The same log, cut earlier.
+    pub(crate) fn cut(&self, end: u64) -> Self {
+        Self { layout: Arc::clone(&self.layout), end: self.end.min(end) }
+    }
+
+    /// The same log with the part of a damaged index file replaced.
+    pub(crate) fn replacing(&self, path: &Path, part: &Part) -> Self {
+        let mut layout = Layout::clone(&self.layout);
+        for own in &mut layout.parts {
+            if matches!(own, Part::File(file) if file.path() == path) {
+                *own = part.clone();
+            }
+        }
+        Self { layout: Arc::new(layout), end: self.end }
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.layout.parts
+    }
+
+    pub(crate) fn segments(&self) -> &[Arc<Segment>] {
+        &self.layout.segments
+    }
+
+    /// Number of the part that holds a position, and the local number there.
+    pub(crate) fn locate(&self, position: u64) -> Option<(usize, u32)> {
+        if position >= self.end {
+            return None;
+        }
+        let after = self.parts().partition_point(|part| part.base() <= position);
+        let nth = after.checked_sub(1)?;
+        let part = self.parts().get(nth)?;
+        let local = u32::try_from(position - part.base()).ok()?;
+        (local < part.count()).then_some((nth, local))
+    }
+
+    /// The record at a position.
+    pub(crate) fn record(&self, position: u64) -> Result<FoundRecord<'_>> {
+        let part = self.locate(position).and_then(|(nth, local)| {
+            self.parts().get(nth).map(|part| (part, local))
+        });
+        let Some((part, local)) = part else { return Err(self.hole(position)) };
+        record_of(part, local)
+    }
+
+    /// Runs `read` on the parsed record at a position.
+    pub(crate) fn with_record<T>(
+        &self,
+        position: u64,
+        read: impl FnOnce(&Segment, &Record<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let found = self.record(position)?;
+        read(found.segment, &found.parse()?)
+    }
+
+    /// An entity's newest event.
+    pub(crate) fn head_of(&self, entity: &str) -> Result<Option<EntityHead>> {
+        for part in self.parts().iter().rev() {
+            if part.base() >= self.end {
+                continue;
+            }
+            if let Some(entry) = part.entity(entity)?
+                && let Some(head) = self.head_in(part, &entry)?
+            {
+                return Ok(Some(head));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The newest event of an entity within a part, as far as the view sees.
+    pub(crate) fn head_in(&self, part: &Part, entry: &EntityEntry) -> Result<Option<EntityHead>> {
+        let seen = self.seen(part, entry)?;
+        let Some(nth) = seen.checked_sub(1) else { return Ok(None) };
+        let local = part.posting(entry, nth)?.unwrap_or_default();
+        let version = entry.first_version + u64::from(nth);
+        Ok(Some(EntityHead { version, position: part.base() + u64::from(local) }))
+    }
+
+    /// How many of an entity's events in a part the view sees.
+    pub(crate) fn seen(&self, part: &Part, entry: &EntityEntry) -> Result<u32> {
+        let (mut low, mut high) = (0, entry.count);
+        if part.base() + u64::from(part.count()) <= self.end {
+            return Ok(high);
+        }
+        while low < high {
+            let middle = low.midpoint(high);
+            let local = part.posting(entry, middle)?.unwrap_or(u32::MAX);
+            if part.base() + u64::from(local) < self.end { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
+    /// Position of the event of an entity that was given an id.
+    pub(crate) fn find_id(&self, entity: &str, id: &[u8; 16]) -> Result<Option<u64>> {
+        for part in self.parts().iter().rev() {
+            for local in part.with_id(entity, id)? {
+                let position = part.base() + u64::from(local);
+                if position >= self.end {
+                    continue;
+                }
+                let same = self.with_record(position, |segment, record| {
+                    Ok(record.id == id && segment.string(record.entity)? == entity)
+                })?;
+                if same {
+                    return Ok(Some(position));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn link_at(&self, position: u64) -> Result<Hash> {
+        self.with_record(position, |_, record| Ok(*record.link))
+    }
+
+    /// What the event at a position is linked to.
+    pub(crate) fn previous_link(&self, position: u64) -> Result<Hash> {
+        let back = self.with_record(position, |_, record| Ok(record.back))?;
+        if back == 0 {
+            return Ok(GENESIS);
+        }
+        let previous = position.checked_sub(back).ok_or_else(|| self.hole(position))?;
+        self.link_at(previous)
+    }
+
+    /// The error for a position whose record is lost.
+    pub(crate) fn hole(&self, position: u64) -> Error {
+        let segment = self.segments().iter().rev().find(|s| s.header.base_position <= position);
+        let Some(segment) = segment else {
+            return Error::Corrupt { damage: Vec::new() };
+        };
+        let mut damage = segment.damage(0, segment.end(), "an event cannot be found");
+        let mut last = position;
+        while last + 1 < self.end
+            && let Some((nth, local)) = self.locate(last + 1)
+            && self.parts().get(nth).is_some_and(|part| matches!(part.offset(local), Ok(None)))
+        {
+            last += 1;
+        }
+        damage.positions = Some((position, last));
+        Error::Corrupt { damage: vec![damage] }
+    }
+}
+
+/// A record in its segment, its CRC checked.
+#[derive(Debug)]
+pub(crate) struct FoundRecord<'a> {
+    pub(crate) segment: &'a Segment,
+    pub(crate) offset: u64,
+    bytes: Cow<'a, [u8]>,
+}
+
+impl FoundRecord<'_> {
+    pub(crate) fn parse(&self) -> Result<Record<'_>> {
+        Record::parse(&self.bytes).ok_or_else(|| {
+            self.segment.damaged(self.offset, self.bytes.len() as u64, "a record cannot be parsed")
+        })
+    }
+}
+
+/// The record with a local number of a part.
+pub(crate) fn record_of(part: &Part, local: u32) -> Result<FoundRecord<'_>> {
+    let segment: &Segment = part.segment();
+    let position = part.base() + u64::from(local);
+    let lost = |mut error: Error| {
+        if let Error::Corrupt { damage } = &mut error {
+            for one in damage.iter_mut().filter(|one| one.positions.is_none()) {
+                one.positions = Some((position, position));
+            }
+        }
+        error
+    };
+    match part.offset(local)? {
+        Some(offset) => {
+            let offset = u64::from(offset);
+            let bytes = segment.record(offset).map_err(lost)?;
+            Ok(FoundRecord { segment, offset, bytes })
+        }
+        None => Err(lost(segment.damaged(0, segment.end(), "an event's record is damaged"))),
+    }
+}

@@ -1,0 +1,78 @@
+//! The heads of entities that the writer met lately: version, position and link of the newest event.
+
+use hashbrown::HashMap;
+
+use crate::chain::{GENESIS, Hash};
+use crate::error::{Expected, Result};
+use crate::view::View;
+
+/// Entities kept in memory. When there are more, all are forgotten and asked of the index again.
+const MAX_ENTITIES: usize = 131_072;
+
+/// The newest event of an entity, as the writer sees it: also events that are not durable yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WriterHead {
+    /// Version of the next event.
+    pub(super) next_version: u64,
+    /// Position of the newest event; without meaning if there is none.
+    pub(super) position: u64,
+    /// Link of the newest event whose frame is finished.
+    pub(super) link: Hash,
+}
+
+impl WriterHead {
+    pub(super) fn satisfies(&self, expected: Expected, added: u64) -> bool {
+        let next = self.next_version + added;
+        match expected {
+            Expected::Any => true,
+            Expected::None => next == 0,
+            Expected::Exists => next > 0,
+            Expected::Version(version) => next == version + 1,
+        }
+    }
+}
+
+/// The cache of heads. A slot is a number that stays valid while a group is built.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    slots: HashMap<Box<str>, u32>,
+    heads: Vec<WriterHead>,
+}
+
+impl Heads {
+    /// Makes room. Only between groups: slots become invalid.
+    pub(super) fn trim(&mut self) {
+        if self.heads.len() > MAX_ENTITIES {
+            self.slots.clear();
+            self.heads.clear();
+        }
+    }
+
+    /// The slot of an entity; asks the index the first time.
+    pub(super) fn slot(&mut self, entity: &str, view: &View) -> Result<u32> {
+        if let Some(slot) = self.slots.get(entity) {
+            return Ok(*slot);
+        }
+        let head = match view.head_of(entity)? {
+            Some(head) => WriterHead {
+                next_version: head.version + 1,
+                position: head.position,
+                link: view.link_at(head.position)?,
+            },
+            None => WriterHead { next_version: 0, position: 0, link: GENESIS },
+        };
+        let slot = self.heads.len() as u32;
+        self.heads.push(head);
+        self.slots.insert(entity.into(), slot);
+        Ok(slot)
+    }
+
+    pub(super) fn get(&self, slot: u32) -> WriterHead {
+        let none = WriterHead { next_version: 0, position: 0, link: GENESIS };
+        self.heads.get(slot as usize).copied().unwrap_or(none)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut WriterHead> {
+        self.heads.get_mut(slot as usize)
+    }
+}

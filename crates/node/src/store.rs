@@ -1,0 +1,285 @@
+//! The store's handle.
+
+use std::sync::Arc;
+
+use napi::bindgen_prelude::{AsyncTask, Either, Function, Uint8Array, Undefined};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Result, Status};
+use napi_derive::napi;
+use parking_lot::Mutex;
+use serde_json::json;
+use tetralog_core::{Durability, Outcome, OutcomeSink, ReadSpec, Store, StoreOptions};
+
+use crate::convert::{damage_json, pack_outcomes, stats_json, to_js};
+use crate::read::{NativeRead, NativeVerify};
+use crate::work::Work;
+
+type Callback = ThreadsafeFunction<Uint8Array, (), Uint8Array, Status, false, false>;
+/// What a point read gives: a batch, null for nothing, undefined if it would wait for the disk.
+type PointRead = Either<Option<Uint8Array>, Undefined>;
+
+/// A number that TypeScript has checked.
+pub fn whole(number: f64) -> u64 {
+    #[expect(clippy::cast_sign_loss, reason = "the cast saturates: what is negative becomes 0")]
+    {
+        number as u64
+    }
+}
+
+/// An option; NaN stands for its default.
+fn option(number: f64, default: u64) -> u64 {
+    if number.is_nan() { default } else { whole(number) }
+}
+
+/// Hands a group's outcomes to JavaScript with one wake-up.
+#[derive(Clone)]
+struct Outcomes(Arc<Mutex<Callback>>);
+
+impl std::fmt::Debug for Outcomes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outcomes")
+    }
+}
+
+impl OutcomeSink for Outcomes {
+    fn deliver(&self, outcomes: Vec<(u32, Outcome)>) {
+        let packed = Uint8Array::from(pack_outcomes(&outcomes));
+        // Fails only while the environment goes away, and then nobody waits any more.
+        self.0.lock().call(packed, ThreadsafeFunctionCallMode::NonBlocking);
+    }
+}
+
+impl Outcomes {
+    fn new(env: Env, callback: &Function<'_, Uint8Array, ()>) -> Result<Self> {
+        let function = callback.build_threadsafe_function::<Uint8Array>().build()?;
+        let outcomes = Self(Arc::new(Mutex::new(function)));
+        outcomes.keep_alive(env, false)?;
+        Ok(outcomes)
+    }
+
+    /// Whether waiting for outcomes keeps the process alive.
+    fn keep_alive(&self, env: Env, alive: bool) -> Result<()> {
+        let mut function = self.0.lock();
+        #[expect(deprecated, reason = "the only way to change it during a function's life")]
+        if alive { function.refer(&env) } else { function.unref(&env) }
+    }
+}
+
+/// An open store.
+#[napi]
+pub struct NativeStore {
+    store: Arc<Store>,
+    outcomes: Outcomes,
+}
+
+/// An open store on its way to JavaScript.
+pub struct Opened(Store, Outcomes);
+
+fn finish(opened: Opened) -> NativeStore {
+    NativeStore { store: Arc::new(opened.0), outcomes: opened.1 }
+}
+
+type Opening = AsyncTask<Work<Opened, NativeStore>>;
+
+#[napi]
+impl NativeStore {
+    /// Opens a store on disk.
+    #[napi(ts_return_type = "Promise<NativeStore>")]
+    #[expect(clippy::too_many_arguments, reason = "positional arguments cross fastest")]
+    pub fn open(
+        env: Env,
+        path: String,
+        durability: u32,
+        read_only: bool,
+        fsync_interval_ms: f64,
+        fsync_event_count: f64,
+        max_in_flight_bytes: f64,
+        max_payload_bytes: f64,
+        segment_max_bytes: f64,
+        on_outcomes: Function<'_, Uint8Array, ()>,
+    ) -> Result<Opening> {
+        let defaults = StoreOptions::default();
+        let options = StoreOptions {
+            durability: match durability {
+                2 => Durability::Interval,
+                3 => Durability::None,
+                _ => Durability::Sync,
+            },
+            read_only,
+            fsync_interval_ms: option(fsync_interval_ms, defaults.fsync_interval_ms),
+            fsync_event_count: option(fsync_event_count, defaults.fsync_event_count),
+            max_in_flight_bytes: option(max_in_flight_bytes, defaults.max_in_flight_bytes),
+            max_payload_bytes: option(max_payload_bytes, defaults.max_payload_bytes),
+            segment_max_bytes: option(segment_max_bytes, defaults.segment_max_bytes),
+        };
+        let outcomes = Outcomes::new(env, &on_outcomes)?;
+        Ok(Work::start(move || Ok(Opened(Store::open(path, options)?, outcomes)), finish))
+    }
+
+    /// Makes a store in memory.
+    #[napi(ts_return_type = "Promise<NativeStore>")]
+    pub fn memory(
+        env: Env,
+        max_payload_bytes: f64,
+        segment_max_bytes: f64,
+        on_outcomes: Function<'_, Uint8Array, ()>,
+    ) -> Result<Opening> {
+        let defaults = StoreOptions::default();
+        let options = StoreOptions {
+            max_payload_bytes: option(max_payload_bytes, defaults.max_payload_bytes),
+            segment_max_bytes: option(segment_max_bytes, defaults.segment_max_bytes),
+            ..defaults
+        };
+        let outcomes = Outcomes::new(env, &on_outcomes)?;
+        Ok(Work::start(move || Ok(Opened(Store::memory(options)?, outcomes)), finish))
+    }
+
+    /// Id, state and what opening did, as JSON.
+    #[napi(catch_unwind)]
+    pub fn info(&self) -> String {
+        let recovery = self.store.recovery();
+        json!({
+            "id": tetralog_core::format_uuid(&self.store.id()),
+            "readOnly": self.store.is_read_only(),
+            "damage": damage_json(&self.store.damage()),
+            "recovery": {
+                "clean": recovery.clean,
+                "tornBytes": recovery.torn_bytes,
+                "replayedEvents": recovery.replayed_events,
+            },
+        })
+        .to_string()
+    }
+
+    /// Hands packed appends to the writer.
+    #[napi(catch_unwind)]
+    pub fn submit(&self, submission: &[u8]) -> Result<()> {
+        let sink = Arc::new(self.outcomes.clone());
+        self.store.submit(submission.to_vec(), sink).map_err(|error| to_js(&error))
+    }
+
+    /// Hands over one packed append and waits for its outcome.
+    #[napi(catch_unwind)]
+    pub fn append_sync(&self, submission: &[u8]) -> Uint8Array {
+        let sequence = submission.get(4..).and_then(|rest| rest.first_chunk());
+        let sequence = sequence.map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let outcome = self.store.append_packed(submission.to_vec());
+        pack_outcomes(&[(sequence, outcome)]).into()
+    }
+
+    /// Waiting for outcomes keeps the process alive.
+    #[napi(js_name = "ref", catch_unwind)]
+    pub fn refer(&self, env: Env) -> Result<()> {
+        self.outcomes.keep_alive(env, true)
+    }
+
+    /// Waiting for outcomes does not keep the process alive.
+    #[napi(catch_unwind)]
+    pub fn unref(&self, env: Env) -> Result<()> {
+        self.outcomes.keep_alive(env, false)
+    }
+
+    /// The newest event of an entity.
+    #[napi(catch_unwind)]
+    pub fn latest(&self, entity: String) -> Result<PointRead> {
+        self.inline(|store| store.latest(&entity))
+    }
+
+    /// As `latest`, on another thread.
+    #[napi]
+    pub fn latest_async(
+        &self,
+        entity: String,
+    ) -> AsyncTask<Work<Option<Vec<u8>>, Option<Uint8Array>>> {
+        let store = Arc::clone(&self.store);
+        Work::start(move || store.latest(&entity), |batch| batch.map(Uint8Array::from))
+    }
+
+    /// The event at a position.
+    #[napi(catch_unwind)]
+    pub fn event(&self, position: f64) -> Result<PointRead> {
+        self.inline(|store| store.event(whole(position)))
+    }
+
+    /// As `event`, on another thread.
+    #[napi]
+    pub fn event_async(
+        &self,
+        position: f64,
+    ) -> AsyncTask<Work<Option<Vec<u8>>, Option<Uint8Array>>> {
+        let store = Arc::clone(&self.store);
+        Work::start(move || store.event(whole(position)), |batch| batch.map(Uint8Array::from))
+    }
+
+    /// The newest version of an entity: -1 for none, NaN if it would wait for the disk.
+    #[napi(catch_unwind)]
+    pub fn version(&self, entity: String) -> Result<f64> {
+        if self.store.follows() {
+            return Ok(f64::NAN);
+        }
+        let version = self.store.version(&entity).map_err(|error| to_js(&error))?;
+        Ok(version.map_or(-1.0, |version| version as f64))
+    }
+
+    /// As `version`, on another thread.
+    #[napi]
+    pub fn version_async(&self, entity: String) -> AsyncTask<Work<Option<u64>, f64>> {
+        let store = Arc::clone(&self.store);
+        let convert = |version: Option<u64>| version.map_or(-1.0, |version| version as f64);
+        Work::start(move || store.version(&entity), convert)
+    }
+
+    /// The newest visible position.
+    #[napi]
+    pub fn head(&self) -> AsyncTask<Work<Option<u64>, f64>> {
+        let store = Arc::clone(&self.store);
+        Work::start(move || store.head(), |head| head.map_or(-1.0, |head| head as f64))
+    }
+
+    /// Begins a read.
+    #[napi(catch_unwind)]
+    pub fn read(&self, spec: &[u8]) -> Result<NativeRead> {
+        let spec = ReadSpec::decode(spec).map_err(|error| to_js(&error))?;
+        self.store.read(spec).map(NativeRead::new).map_err(|error| to_js(&error))
+    }
+
+    /// Begins a verification.
+    #[napi(catch_unwind)]
+    pub fn verify(&self, entity: Option<String>) -> Result<NativeVerify> {
+        let verification = self.store.verify(entity.as_deref());
+        verification.map(NativeVerify::new).map_err(|error| to_js(&error))
+    }
+
+    /// Figures, as JSON.
+    #[napi]
+    pub fn stats(&self) -> AsyncTask<Work<String, String>> {
+        let store = Arc::clone(&self.store);
+        Work::start(move || store.stats().map(|stats| stats_json(&stats)), |text| text)
+    }
+
+    /// Waits until all that was submitted is synced.
+    #[napi]
+    pub fn sync(&self) -> AsyncTask<Work<(), ()>> {
+        let store = Arc::clone(&self.store);
+        Work::start(move || store.sync(), |()| ())
+    }
+
+    /// Lets pending appends finish and releases the store.
+    #[napi]
+    pub fn close(&self) -> AsyncTask<Work<(), ()>> {
+        let store = Arc::clone(&self.store);
+        Work::start(move || store.close(), |()| ())
+    }
+
+    /// A point read on the calling thread, unless another process's log has to be taken up first.
+    fn inline(
+        &self,
+        read: impl FnOnce(&Store) -> tetralog_core::Result<Option<Vec<u8>>>,
+    ) -> Result<PointRead> {
+        if self.store.follows() {
+            return Ok(Either::B(()));
+        }
+        let batch = read(&self.store).map_err(|error| to_js(&error))?;
+        Ok(Either::A(batch.map(Uint8Array::from)))
+    }
+}
