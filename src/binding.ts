@@ -57,4 +57,5 @@ interface NativeStoreClass {
   ): Promise<NativeStore>
 }
 
-export const nativeStore: NativeStoreClass = native.NativeStore
+// The generated types are weaker than the contract: promises of unknown, for example.
+export const nativeStore = native.NativeStore as unknown as NativeStoreClass
