@@ -14,7 +14,7 @@ pub(crate) const NAME: &str = "HEAD";
 
 const MAGIC: [u8; 8] = *b"TETRAHEA";
 const VERSION: u32 = 1;
-const LEN: usize = 104;
+const LEN: usize = 96;
 const PAGE: u64 = 4096;
 /// A reader meets a page in the middle of being stored only for an instant.
 const READ_TRIES: usize = 1000;

@@ -30,8 +30,9 @@ impl Layout {
         let extent = file.extent();
         let inside = |part: &Part| {
             let own = part.extent();
+            // The live tail starts where a run ends: it is not inside, however empty.
             part.segment().header.number == number
-                && own.start >= extent.start
+                && (extent.start..extent.end).contains(&own.start)
                 && own.end <= extent.end
                 && part.base() >= base
                 && part.base() + u64::from(part.count()) <= end

@@ -186,7 +186,7 @@ impl NativeStore {
     }
 
     /// As `latest`, on another thread.
-    #[napi]
+    #[napi(ts_return_type = "Promise<Uint8Array | null>")]
     pub fn latest_async(
         &self,
         entity: String,
@@ -202,7 +202,7 @@ impl NativeStore {
     }
 
     /// As `event`, on another thread.
-    #[napi]
+    #[napi(ts_return_type = "Promise<Uint8Array | null>")]
     pub fn event_async(
         &self,
         position: f64,
@@ -222,7 +222,7 @@ impl NativeStore {
     }
 
     /// As `version`, on another thread.
-    #[napi]
+    #[napi(ts_return_type = "Promise<number>")]
     pub fn version_async(&self, entity: String) -> AsyncTask<Work<Option<u64>, f64>> {
         let store = Arc::clone(&self.store);
         let convert = |version: Option<u64>| version.map_or(-1.0, |version| version as f64);
@@ -230,7 +230,7 @@ impl NativeStore {
     }
 
     /// The newest visible position.
-    #[napi]
+    #[napi(ts_return_type = "Promise<number>")]
     pub fn head(&self) -> AsyncTask<Work<Option<u64>, f64>> {
         let store = Arc::clone(&self.store);
         Work::start(move || store.head(), |head| head.map_or(-1.0, |head| head as f64))
@@ -251,21 +251,21 @@ impl NativeStore {
     }
 
     /// Figures, as JSON.
-    #[napi]
+    #[napi(ts_return_type = "Promise<string>")]
     pub fn stats(&self) -> AsyncTask<Work<String, String>> {
         let store = Arc::clone(&self.store);
         Work::start(move || store.stats().map(|stats| stats_json(&stats)), |text| text)
     }
 
     /// Waits until all that was submitted is synced.
-    #[napi]
+    #[napi(ts_return_type = "Promise<void>")]
     pub fn sync(&self) -> AsyncTask<Work<(), ()>> {
         let store = Arc::clone(&self.store);
         Work::start(move || store.sync(), |()| ())
     }
 
     /// Lets pending appends finish and releases the store.
-    #[napi]
+    #[napi(ts_return_type = "Promise<void>")]
     pub fn close(&self) -> AsyncTask<Work<(), ()>> {
         let store = Arc::clone(&self.store);
         Work::start(move || store.close(), |()| ())
