@@ -206,7 +206,10 @@ export function writeFilters(packer: Packer, filters: readonly CheckedFilter[]):
     return
   }
   packer.u32(filters.length)
-  for (const filter of filters) writeFilter(packer, filter)
+  for (const filter of filters) {
+    // To have all of no tags is true of everything; but an empty list matches nothing, here too.
+    writeFilter(packer, filter.tags?.all?.length === 0 ? NOTHING : filter)
+  }
 }
 
 function writeFilter(packer: Packer, filter: CheckedFilter): void {

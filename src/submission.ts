@@ -123,7 +123,8 @@ export class Submission {
     this.#expectGiven = expect !== undefined
     packer.bytes[start + 8] = durabilityNumber(durability, 'options.durability')
     if (typeof expect === 'object' && expect !== null) {
-      packer.view.setUint32(start + 24, this.#expectMap(expect), true)
+      const entries = this.#expectMap(expect)
+      packer.view.setUint32(start + 24, entries, true)
     } else {
       const kind = expectationKind(expect, 'options.expect')
       packer.bytes[start + 9] = kind
@@ -214,7 +215,11 @@ export class Submission {
     }
     const kind = this.#contentType(contentType, payload, at + 20)
     if (tags !== undefined) this.#tags(tags, at + 24)
-    if (metadata !== undefined) packer.bytes[at + 1] = this.#metadata(metadata, at + 28)
+    if (metadata !== undefined) {
+      // Not in one expression: the buffer may be another one afterwards.
+      const metadataKind = this.#metadata(metadata, at + 28)
+      packer.bytes[at + 1] = metadataKind
+    }
     if (payload !== undefined) {
       flags |= PAYLOAD_GIVEN
       this.#payload(payload, kind, at + 32)

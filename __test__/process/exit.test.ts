@@ -134,8 +134,8 @@ describe('worker threads', () => {
       const store = await Store.open(folder)
       await store.append({ entity: 'a', fact: 'f' })
       const worker = new Worker(
-        \`const { Store } = require('tetralog')
-        const { parentPort, workerData } = require('node:worker_threads')
+        \`import { Store } from 'tetralog'
+        import { parentPort, workerData } from 'node:worker_threads'
         async function main() {
           const locked = await Store.open(workerData).catch((error) => error.code)
           const reader = await Store.open(workerData, { readOnly: true })
@@ -159,8 +159,8 @@ describe('worker threads', () => {
       `import { Worker } from 'node:worker_threads'
       const folder = process.argv[1]
       const worker = new Worker(
-        \`const { Store } = require('tetralog')
-        const { parentPort, workerData } = require('node:worker_threads')
+        \`import { Store } from 'tetralog'
+        import { parentPort, workerData } from 'node:worker_threads'
         Store.open(workerData).then(async (store) => {
           await store.append({ entity: 'a', fact: 'f' })
           globalThis.kept = store

@@ -279,8 +279,8 @@ describe('a query', () => {
 
   test('with an empty list matches nothing, whatever is added', async () => {
     expect((await spec(query().fact())).filters).toEqual([{ fact: [] }])
-    expect((await spec(query().tagged('a').tagged())).filters).toEqual([{ all: [] }])
-    expect((await spec(query().tagged().tagged('a'))).filters).toEqual([{ all: [] }])
+    expect((await spec(query().tagged('a').tagged())).filters).toEqual([{ fact: [] }])
+    expect((await spec(query().tagged().tagged('a'))).filters).toEqual([{ fact: [] }])
     expect((await spec(new LogQuery(session, [], {}).fact('a'))).filters).toEqual([{ fact: [] }])
   })
 

@@ -104,6 +104,22 @@ describe('an append', () => {
     }
   })
 
+  test('that makes the buffer grow, wherever it does, is whole', () => {
+    for (const size of [30_000, 65_000, 65_500, 70_000, 200_000]) {
+      const large = 'x'.repeat(size)
+      const map = Object.fromEntries(Array.from({ length: size / 100 }, (_, i) => [`e${i}`, 3]))
+      const append = encode(
+        { entity: 'e', fact: 'f', scope: 's', tags: ['t'], metadata: large, payload: [large], id: ID },
+        { expect: map, unless: { match: { fact: large } }, durability: 'none' },
+      )
+      expect(append.map).toHaveLength(Object.keys(map).length)
+      expect(append).toMatchObject({ durability: 3, unless: [{ filters: [{ fact: [large] }] }] })
+      expect(append.events[0]).toMatchObject({ scope: 's', tags: ['t'], metadataKind: 2 })
+      expect(append.events[0]?.metadata.length).toBe(size + 2)
+      expect(append.events[0]?.payload?.length).toBe(size + 4)
+    }
+  })
+
   test('has copied its bytes when the call returns', () => {
     const submission = new Submission(1)
     const payload = Uint8Array.of(1, 2, 3)
