@@ -109,7 +109,15 @@ describe('an append', () => {
       const large = 'x'.repeat(size)
       const map = Object.fromEntries(Array.from({ length: size / 100 }, (_, i) => [`e${i}`, 3]))
       const append = encode(
-        { entity: 'e', fact: 'f', scope: 's', tags: ['t'], metadata: large, payload: [large], id: ID },
+        {
+          entity: 'e',
+          fact: 'f',
+          scope: 's',
+          tags: ['t'],
+          metadata: large,
+          payload: [large],
+          id: ID,
+        },
         { expect: map, unless: { match: { fact: large } }, durability: 'none' },
       )
       expect(append.map).toHaveLength(Object.keys(map).length)
