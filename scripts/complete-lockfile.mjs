@@ -37,7 +37,12 @@ for (const [place, entry] of Object.entries(lock.packages)) {
     const platform = platformOf(name)
     if (target in lock.packages || `${place}/${target}` in lock.packages) continue
     if (platform.cpu.length === 0) continue
-    lock.packages[target] = { version, ...(entry.dev && { dev: true }), optional: true, ...platform }
+    lock.packages[target] = {
+      version,
+      ...(entry.dev && { dev: true }),
+      optional: true,
+      ...platform,
+    }
     added += 1
   }
 }
