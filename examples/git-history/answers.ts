@@ -13,7 +13,7 @@ export async function answerQuestions(store: Store, signal: AbortSignal): Promis
   const { head } = await answer('How much is there?', () => store.stats(), {
     lines: (stats) => [
       `${counted(stats.events, 'event')} of ${counted(stats.entities, 'file')}, ` +
-        `${bytes(stats.bytes)} on disk in ${counted(stats.segments, 'segment')}`,
+        `${bytes(stats.bytes)} in ${counted(stats.segments, 'segment')}`,
     ],
   })
   if (head < 0) return
