@@ -34,6 +34,7 @@ export class Cursor<T> implements Waiting {
   #ahead: Promise<Uint8Array | null> | undefined
   #waiter: Waiter | undefined
   #head = -1
+  #left: number
   #ended = false
 
   readonly #onAbort = (): void => {
@@ -43,6 +44,7 @@ export class Cursor<T> implements Waiting {
   constructor(plan: Plan<T>, limit: number | undefined = plan.limit) {
     this.#plan = plan
     this.#limit = limit
+    this.#left = limit ?? Number.POSITIVE_INFINITY
   }
 
   /** The next pull will reject, whatever has been read already. */
@@ -54,7 +56,7 @@ export class Cursor<T> implements Waiting {
   /** The next batch, or undefined at the end. The one after it is asked for at once. */
   pull(): Promise<T[] | undefined> {
     if (this.#ended) return Promise.resolve(undefined)
-    if (this.#limit === 0) return this.#nothing(undefined)
+    if (this.#left <= 0) return this.#nothing(undefined)
     return this.#ask(
       (native) => {
         const next = this.#ahead ?? native.next()
@@ -67,8 +69,10 @@ export class Cursor<T> implements Waiting {
           this.cancel()
           return undefined
         }
-        this.#readAhead()
-        return this.#plan.decode(bytes, this.#links as LinkSource)
+        const items = this.#plan.decode(bytes, this.#links as LinkSource)
+        this.#left -= items.length
+        if (this.#left > 0) this.#readAhead()
+        return items
       },
     )
   }

@@ -76,6 +76,17 @@ describe('a reading', () => {
     expect(lastRead().calls).toBe(3)
   })
 
+  test('asks for nothing beyond its limit', async () => {
+    native.answers.push([batch(0, 1)], [batch(0, 1)])
+    expect(await reading({ limit: 2 }).toArray()).toHaveLength(2)
+    expect(lastRead()).toMatchObject({ calls: 1, cancelled: 1 })
+    const controller = new AbortController()
+    const iterator = reading({ limit: 2, signal: controller.signal })[Symbol.asyncIterator]()
+    await iterator.next()
+    controller.abort('stop')
+    await expect(iterator.next()).rejects.toBe('stop')
+  })
+
   test('with limit 0 gives nothing, without a native call', async () => {
     const none = reading({ limit: 0 })
     expect(await none.toArray()).toEqual([])
