@@ -155,6 +155,7 @@ pub(crate) fn recover(
         load_sealed(shared, segment, next.header.base_position)?;
     }
     let number = active.header.number;
+    let mut unreadable = found.damage;
     let recovered = load_active(shared, active, head, found.spare)?;
     let listed = manifest.segments.iter().any(|(listed, _)| *listed == number + 1);
     let there = shared.fs.kind(&shared.segment_path(number + 1)).unwrap_or(None).is_some();
@@ -171,6 +172,12 @@ pub(crate) fn recover(
             entities: Vec::new(),
         }]);
     }
+    // Each unreadable segment left a gap between its neighbours.
+    let gaps = shared.view().gaps();
+    for (damage, gap) in unreadable.iter_mut().zip(gaps) {
+        damage.positions = Some(gap);
+    }
+    shared.report(&unreadable);
     Ok(recovered)
 }
 

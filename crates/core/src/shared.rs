@@ -139,9 +139,12 @@ impl Shared {
     pub(crate) fn report(&self, found: &[Damage]) {
         let mut known = self.damage.lock();
         for damage in found {
-            let same = |d: &Damage| d.segment == damage.segment && d.offset == damage.offset;
-            if !known.iter().any(same) {
-                known.push(damage.clone());
+            let same = |d: &&mut Damage| d.segment == damage.segment && d.offset == damage.offset;
+            match known.iter_mut().find(same) {
+                Some(known) => {
+                    known.positions = known.positions.or(damage.positions);
+                }
+                None => known.push(damage.clone()),
             }
         }
         self.damaged.store(!known.is_empty(), Ordering::Release);

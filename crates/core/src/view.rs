@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::chain::{GENESIS, Hash};
-use crate::error::{Error, Result};
+use crate::error::{Damage, Error, Result};
 use crate::index::{EntityEntry, Part};
 use crate::record::Record;
 use crate::segment::Segment;
@@ -161,22 +161,58 @@ impl View {
         self.link_at(previous)
     }
 
-    /// The error for a position whose record is lost.
+    /// The error for a position whose record is lost: names all lost positions from there on.
     pub(crate) fn hole(&self, position: u64) -> Error {
-        let segment = self.segments().iter().rev().find(|s| s.header.base_position <= position);
-        let Some(segment) = segment else {
-            return Error::Corrupt { damage: Vec::new() };
-        };
-        let mut damage = segment.damage(0, segment.end(), "an event cannot be found");
+        let next_part = self.parts().partition_point(|part| part.base() <= position);
+        let next = self.parts().get(next_part).map_or(self.end, Part::base);
         let mut last = position;
-        while last + 1 < self.end
-            && let Some((nth, local)) = self.locate(last + 1)
-            && self.parts().get(nth).is_some_and(|part| matches!(part.offset(local), Ok(None)))
-        {
+        while last + 1 < next && self.is_lost(last + 1) {
             last += 1;
         }
-        damage.positions = Some((position, last));
+        let damage = Damage {
+            segment: self.segment_of(position),
+            offset: 0,
+            length: 0,
+            reason: "the events are damaged or missing".to_owned(),
+            positions: Some((position, last)),
+            entities: Vec::new(),
+        };
         Error::Corrupt { damage: vec![damage] }
+    }
+
+    fn is_lost(&self, position: u64) -> bool {
+        match self.locate(position).and_then(|(nth, local)| Some((self.parts().get(nth)?, local))) {
+            Some((part, local)) => matches!(part.offset(local), Ok(None)),
+            None => true,
+        }
+    }
+
+    /// The segment that holds a position, or should: the one before the next that is there.
+    fn segment_of(&self, position: u64) -> u64 {
+        let after = self.segments().partition_point(|s| s.header.base_position <= position);
+        let own = after.checked_sub(1).and_then(|nth| self.segments().get(nth));
+        let next = self.segments().get(after).map(|next| next.header.number);
+        match (own, next) {
+            (Some(own), _) if self.covers(own, position) => own.header.number,
+            (_, Some(next)) => next - 1,
+            (Some(own), None) => own.header.number,
+            (None, None) => 0,
+        }
+    }
+
+    fn covers(&self, segment: &Segment, position: u64) -> bool {
+        self.parts().iter().any(|part| {
+            part.segment().header.number == segment.header.number
+                && (part.base()..part.base() + u64::from(part.count())).contains(&position)
+        })
+    }
+
+    /// Positions between two neighbouring parts that no part covers.
+    pub(crate) fn gaps(&self) -> Vec<(u64, u64)> {
+        let ends = self.parts().iter().map(|part| part.base() + u64::from(part.count()));
+        let bases = self.parts().iter().map(Part::base).chain([self.end]);
+        let gaps = [0].into_iter().chain(ends).zip(bases);
+        gaps.filter(|(end, base)| end < base).map(|(end, base)| (end, base - 1)).collect()
     }
 }
 
@@ -214,6 +250,6 @@ pub(crate) fn record_of(part: &Part, local: u32) -> Result<FoundRecord<'_>> {
             let bytes = segment.record(offset).map_err(lost)?;
             Ok(FoundRecord { segment, offset, bytes })
         }
-        None => Err(lost(segment.damaged(0, segment.end(), "an event's record is damaged"))),
+        None => Err(lost(segment.damaged(0, 0, "the event's record is damaged"))),
     }
 }

@@ -1,0 +1,310 @@
+//! Damage is never silent: whatever byte of a store is flipped, whatever file is cut or missing, no
+//! wrong event comes out, and no event that was acknowledged vanishes without being named.
+#![allow(missing_docs, reason = "a test")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use common::{append, event, small, verify};
+use tetralog_core::fs::{Fs, Kind, MemoryFs, OpenMode};
+use tetralog_core::{
+    Batch, BatchEvent, Error, NewEvent, ReadSpec, Result, Store, StoreOptions, Subject, SystemHost,
+};
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+fn root() -> PathBuf {
+    PathBuf::from("/store")
+}
+
+fn open(files: &Files) -> Result<(Store, Arc<MemoryFs>)> {
+    let fs = Arc::new(MemoryFs::default());
+    for (path, bytes) in files {
+        fs.create_dir_all(path.parent().unwrap()).unwrap();
+        let file = fs.open(path, OpenMode::Create).unwrap();
+        file.allocate(bytes.len() as u64).unwrap();
+        let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+        file.write_at(&bytes[..used], 0).unwrap();
+    }
+    let host = Arc::new(SystemHost);
+    Ok((Store::open_with(Arc::clone(&fs) as Arc<dyn Fs>, host, root(), small())?, fs))
+}
+
+fn snapshot(fs: &dyn Fs, directory: &Path, files: &mut Files) {
+    for name in fs.list(directory).unwrap() {
+        let path = directory.join(&name);
+        if fs.kind(&path).unwrap() == Some(Kind::Directory) {
+            snapshot(fs, &path, files);
+        } else {
+            let file = fs.open(&path, OpenMode::Read).unwrap();
+            let mut bytes = vec![0; file.length().unwrap() as usize];
+            file.read_at(&mut bytes, 0).unwrap();
+            files.insert(path, bytes);
+        }
+    }
+}
+
+/// A store of two segments, closed in order, with all kinds of events.
+fn example(big: usize) -> (Files, Vec<BatchEvent>) {
+    let (store, fs) = open(&Files::new()).unwrap();
+    let payload = vec![7; big];
+    for n in 0..6_u8 {
+        let name = format!("entity:{}", n % 3);
+        let tagged = NewEvent {
+            tags: vec!["red", "green"],
+            scope: "org:a/team:b",
+            clock: Some(&[n]),
+            id: Some([n + 1; 16]),
+            ..event(&name, "happened", b"small")
+        };
+        append(&store, &[tagged, NewEvent { id: Some([n + 101; 16]), ..event("other", "fact", &payload) }]).unwrap();
+    }
+    let events = common::all(&store).unwrap();
+    store.close().unwrap();
+    let mut files = Files::new();
+    snapshot(&*fs, &root(), &mut files);
+    (files, events)
+}
+
+/// Reads what can be read: in order, and event by event.
+fn check(store: &Store, events: &[BatchEvent], what: &str) {
+    let read = store.read(ReadSpec::new(Subject::All)).unwrap();
+    let mut seen = 0;
+    let mut complete = true;
+    loop {
+        match read.next() {
+            Ok(Some(batch)) => {
+                for event in Batch::new(batch).events() {
+                    assert_eq!(event, events[event.position as usize], "{what}");
+                    assert_eq!(event.position, seen, "{what}: a scan skips nothing");
+                    seen += 1;
+                }
+            }
+            Ok(None) => break,
+            Err(Error::Corrupt { damage }) => {
+                assert!(!damage.is_empty());
+                complete = false;
+                break;
+            }
+            Err(error) => panic!("{what}: {error}"),
+        }
+    }
+    for wanted in events {
+        match store.event(wanted.position) {
+            Ok(Some(batch)) => assert_eq!(&Batch::new(batch).events()[0], wanted, "{what}"),
+            Ok(None) => complete = false,
+            Err(Error::Corrupt { .. }) => complete = false,
+            Err(error) => panic!("{what}: {error}"),
+        }
+    }
+    if complete {
+        assert_eq!(seen as usize, events.len(), "{what}: silent loss");
+    } else {
+        assert!(!store.damage().is_empty(), "{what}: events are missing, but no damage is named");
+        assert!(store.is_read_only());
+        let error = append(store, &[event("x", "y", b"z")]).unwrap_err();
+        assert_eq!(error.code(), "ERR_READ_ONLY", "{what}");
+    }
+}
+
+fn flip_and_check(files: &Files, events: &[BatchEvent], path: &Path, at: usize, must_notice: bool) {
+    let what = format!("byte {at} of {}", path.display());
+    let mut flipped = files.clone();
+    flipped.get_mut(path).unwrap()[at] ^= 0x40;
+    match open(&flipped) {
+        Ok((store, _)) => {
+            check(&store, events, &what);
+            if must_notice {
+                assert!(!verify(&store).ok, "{what}: verification finds it");
+                assert!(!store.damage().is_empty(), "{what}");
+            }
+        }
+        Err(error) => assert!(
+            matches!(error.code(), "ERR_FORMAT" | "ERR_CORRUPT"),
+            "{what}: {error}"
+        ),
+    }
+}
+
+fn segment(number: u64) -> PathBuf {
+    root().join(format!("segments/{number:010}.seg"))
+}
+
+#[test]
+fn every_flipped_byte_of_the_active_segment_is_noticed() {
+    let (files, events) = example(40);
+    let path = segment(1);
+    let used = files[&path].iter().rposition(|b| *b != 0).unwrap() + 1;
+    for at in (0..4096).step_by(17).chain(4096..used) {
+        flip_and_check(&files, &events, &path, at, true);
+    }
+}
+
+#[test]
+fn flipped_bytes_of_a_sealed_segment_are_noticed() {
+    let (files, events) = example(200_000);
+    assert!(files.contains_key(&segment(2)), "the example has rotated");
+    let path = segment(1);
+    let used = files[&path].iter().rposition(|b| *b != 0).unwrap() + 1;
+    let ends = (4096..5200).step_by(3).chain(used - 300..used);
+    for at in (0..4096).step_by(257).chain(ends).chain((5200..used).step_by(31_013)) {
+        flip_and_check(&files, &events, &path, at, true);
+    }
+}
+
+#[test]
+fn damaged_derived_files_are_built_again_and_harm_nothing() {
+    let (files, events) = example(200_000);
+    let derived: Vec<&PathBuf> = files
+        .keys()
+        .filter(|path| path.extension().is_some_and(|e| e == "idx" || e == "run"))
+        .collect();
+    assert!(!derived.is_empty());
+    for path in derived {
+        for at in 0..files[path].len() {
+            let mut flipped = files.clone();
+            flipped.get_mut(path).unwrap()[at] ^= 1;
+            let (store, _) = open(&flipped).unwrap();
+            let what = format!("byte {at} of {}", path.display());
+            assert_eq!(common::all(&store).unwrap(), events, "{what}");
+            let red = tetralog_core::Filter {
+                tags_all: Some(vec!["red".into()]),
+                scope: Some(vec![tetralog_core::Pattern::scope("org:a/*")]),
+                fact: Some(vec!["happened".into()]),
+                ..Default::default()
+            };
+            assert_eq!(common::query(&store, vec![red]).unwrap().len(), 6, "{what}");
+            assert_eq!(common::stream(&store, "entity:1").unwrap().len(), 2, "{what}");
+            assert!(store.damage().is_empty(), "{what}");
+            append(&store, &[NewEvent { id: Some([1; 16]), ..event("entity:0", "f", b"") }])
+                .map(|receipt| assert!(receipt.duplicate, "{what}"))
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn head_may_be_lost_or_damaged() {
+    let (files, events) = example(40);
+    let head = root().join("HEAD");
+    for at in 0..96 {
+        let mut flipped = files.clone();
+        flipped.get_mut(&head).unwrap()[at] ^= 1;
+        let (store, _) = open(&flipped).unwrap();
+        assert_eq!(common::all(&store).unwrap(), events);
+        assert!(store.damage().is_empty());
+    }
+    let mut without = files;
+    without.remove(&head);
+    assert_eq!(common::all(&open(&without).unwrap().0).unwrap(), events);
+}
+
+#[test]
+fn a_missing_or_shortened_segment_is_named() {
+    let (files, events) = example(200_000);
+    for number in [1, 2] {
+        let mut without = files.clone();
+        without.remove(&segment(number));
+        match open(&without) {
+            Ok((store, _)) => {
+                assert!(!store.damage().is_empty(), "segment {number}");
+                assert!(store.is_read_only());
+            }
+            Err(error) => assert_eq!(error.code(), "ERR_FORMAT"),
+        }
+        for cut in (0..files[&segment(number)].len()).step_by(65_521) {
+            let mut shortened = files.clone();
+            shortened.get_mut(&segment(number)).unwrap().truncate(cut);
+            if let Ok((store, _)) = open(&shortened) {
+                check(&store, &events, &format!("segment {number} cut at {cut}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn swapped_segments_are_refused_as_damage() {
+    let (mut files, events) = example(200_000);
+    let one = files[&segment(1)].clone();
+    let two = files.insert(segment(2), one).unwrap();
+    files.insert(segment(1), two);
+    match open(&files) {
+        Ok((store, _)) => check(&store, &events, "swapped"),
+        Err(error) => assert_eq!(error.code(), "ERR_FORMAT"),
+    }
+}
+
+#[test]
+fn a_torn_tail_is_cut_kept_aside_and_swallows_nothing() {
+    let (files, events) = example(40);
+    let path = segment(1);
+    let used = files[&path].iter().rposition(|b| *b != 0).unwrap() + 1;
+    let end = used.next_multiple_of(8);
+    let mut torn = files.clone();
+    torn.remove(&root().join("HEAD"));
+    // The first half of the last frame, written once more behind the end.
+    let garbage: Vec<u8> = files[&path][end - 120..end - 40].to_vec();
+    torn.get_mut(&path).unwrap()[end..end + garbage.len()].copy_from_slice(&garbage);
+    let (store, fs) = open(&torn).unwrap();
+    assert!(store.recovery().torn_bytes > 0);
+    assert!(!store.recovery().clean);
+    assert_eq!(common::all(&store).unwrap(), events);
+    append(&store, &[event("next", "append", b"is kept")]).unwrap();
+    store.close().unwrap();
+    let mut after = Files::new();
+    snapshot(&*fs, &root(), &mut after);
+    assert!(after.keys().any(|path| path.parent().unwrap().ends_with("torn")));
+    let (store, _) = open(&after).unwrap();
+    assert!(store.recovery().clean);
+    assert_eq!(common::all(&store).unwrap().len(), events.len() + 1);
+    assert!(verify(&store).ok);
+}
+
+#[test]
+fn a_store_cut_anywhere_behind_its_proven_end_opens_with_whole_appends_only() {
+    let (files, events) = example(40);
+    let path = segment(1);
+    let used = files[&path].iter().rposition(|b| *b != 0).unwrap() + 1;
+    // Without HEAD, only the frames say what was durable: all but the last.
+    for at in (used.saturating_sub(500)..used).step_by(7) {
+        let mut torn = files.clone();
+        torn.remove(&root().join("HEAD"));
+        torn.get_mut(&path).unwrap()[at..].fill(0);
+        let (store, _) = open(&torn).unwrap();
+        let read = common::all(&store).unwrap();
+        assert_eq!(read.len() % 2, 0, "an append of two events is there wholly or not at all");
+        assert_eq!(read, events[..read.len()]);
+    }
+}
+
+#[test]
+fn a_store_of_a_newer_format_is_refused_untouched() {
+    let (files, _) = example(40);
+    for (path, at) in [(root().join("MANIFEST"), 8), (segment(1), 8)] {
+        let mut newer = files.clone();
+        let bytes = newer.get_mut(&path).unwrap();
+        bytes[at] = 2;
+        let end = if path.ends_with("MANIFEST") { bytes.len() - 4 } else { 4092 };
+        let crc = crc32fast::hash(&bytes[..end]);
+        bytes[end..end + 4].copy_from_slice(&crc.to_le_bytes());
+        let error = open(&newer).map(|_| ()).unwrap_err();
+        assert_eq!(error.code(), "ERR_FORMAT");
+        assert!(error.to_string().contains("format 2"), "{error}");
+    }
+}
+
+#[test]
+fn hostile_files_give_errors_not_panics() {
+    let options = StoreOptions { read_only: true, ..small() };
+    for bytes in [vec![], vec![0xff; 100], b"TETRAMAN".to_vec(), vec![0; 5000]] {
+        let fs = Arc::new(MemoryFs::default());
+        fs.create_dir_all(&root()).unwrap();
+        let file = fs.open(&root().join("MANIFEST"), OpenMode::Create).unwrap();
+        file.write_at(&bytes, 0).unwrap();
+        let result = Store::open_with(fs, Arc::new(SystemHost), root(), options.clone());
+        assert_eq!(result.map(|_| ()).unwrap_err().code(), "ERR_FORMAT");
+    }
+}
