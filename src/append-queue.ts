@@ -67,6 +67,15 @@ export class AppendQueue {
     this.#native = native
   }
 
+  /**
+   * After the native store has closed. It may hold on to `onOutcomes`, and a queue that held on to
+   * it in turn would keep both of them for ever.
+   */
+  detach(): void {
+    this.#native = undefined
+    this.#submission.packer.release()
+  }
+
   append(events: unknown, options: unknown): Promise<Receipt> {
     const pending = this.#encode(events, options)
     const promise = new Promise<Receipt>(capture)

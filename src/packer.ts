@@ -47,6 +47,13 @@ export class Packer {
     }
   }
 
+  /** Gives the buffer back; another one is made when it is needed. */
+  release(): void {
+    this.at = 0
+    this.bytes = Buffer.allocUnsafeSlow(0)
+    this.view = new DataView(this.bytes.buffer)
+  }
+
   /** A header of a multiple of 4 bytes, for which there is room; faster than fill() at this size. */
   zeros(at: number, count: number): void {
     const { view } = this

@@ -475,6 +475,7 @@ export class Store implements AsyncDisposable {
       throw fromNative(error)
     }
     await this.#queue.drained()
+    this.#queue.detach()
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -217,6 +217,25 @@ describe('the garbage collector', () => {
     expect(ended).toMatchObject({ code: 0, stderr: '' })
   })
 
+  test('frees stores that are closed', async () => {
+    const ended = await run(
+      `for (let i = 0; i < 200; i++) {
+        const store = await Store.memory()
+        await store.append({ entity: 'a', fact: 'f' })
+        await store.close()
+      }
+      for (let i = 0; i < 3; i++) {
+        globalThis.gc()
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      const { arrayBuffers, rss } = process.memoryUsage()
+      console.log(arrayBuffers < 4e6, rss < 220e6, arrayBuffers, rss)`,
+      [],
+      ['--expose-gc'],
+    )
+    expect(ended.stdout).toMatch(/^true true/)
+  })
+
   test('does not close a store, and crashes nothing when one is dropped open', async () => {
     const ended = await run(
       `for (let i = 0; i < 10; i++) {
