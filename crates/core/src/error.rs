@@ -239,17 +239,29 @@ impl Error {
     pub fn io(path: &Path, error: &io::Error) -> Self {
         let code = error.raw_os_error();
         if error.kind() == io::ErrorKind::StorageFull || code == Some(122) {
-            return Self::DiskFull { path: path.to_owned() };
+            return Self::DiskFull {
+                path: path.to_owned(),
+            };
         }
-        Self::Io { path: path.to_owned(), errno: errno_name(error), message: error.to_string() }
+        Self::Io {
+            path: path.to_owned(),
+            errno: errno_name(error),
+            message: error.to_string(),
+        }
     }
 
     pub(crate) fn invalid(argument: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::InvalidArgument { argument: argument.into(), reason: reason.into() }
+        Self::InvalidArgument {
+            argument: argument.into(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn format(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Format { path: path.to_owned(), reason: reason.into() }
+        Self::Format {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -307,7 +319,10 @@ fn describe_damage(damage: &[Damage]) -> String {
         .take(3)
         .map(|d| {
             let positions = d.positions.map_or_else(String::new, |(from, to)| {
-                format!(", positions {from} to {to} cannot be read, the next whole one is {}", to + 1)
+                format!(
+                    ", positions {from} to {to} cannot be read, the next whole one is {}",
+                    to + 1
+                )
             });
             format!(
                 "segment {}, bytes {} to {}: {}{positions}",
@@ -323,12 +338,14 @@ fn describe_damage(damage: &[Damage]) -> String {
 
 /// The canonical text form of a UUID.
 pub fn format_uuid(id: &[u8; 16]) -> String {
-    let mut text = String::with_capacity(36);
-    for (i, byte) in id.iter().enumerate() {
-        if matches!(i, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    let number = u128::from_be_bytes(*id);
+    let group = |shift: u32, digits: u32| number >> shift & ((1 << (digits * 4)) - 1);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        group(96, 8),
+        group(80, 4),
+        group(64, 4),
+        group(48, 4),
+        group(0, 12)
+    )
 }

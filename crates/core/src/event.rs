@@ -58,8 +58,14 @@ impl NewEvent<'_> {
         name(self.fact, limits::FACT_MAX_BYTES, || named("fact"))?;
         text(self.scope, limits::SCOPE_MAX_BYTES, || named("scope"))?;
         no_star(self.scope, || named("scope"))?;
-        at_most(self.clock.map_or(0, <[u8]>::len), limits::CLOCK_MAX_BYTES, || named("clock"))?;
-        text(self.content_type, limits::CONTENT_TYPE_MAX_BYTES, || named("contentType"))?;
+        at_most(
+            self.clock.map_or(0, <[u8]>::len),
+            limits::CLOCK_MAX_BYTES,
+            || named("clock"),
+        )?;
+        text(self.content_type, limits::CONTENT_TYPE_MAX_BYTES, || {
+            named("contentType")
+        })?;
         self.tags.sort_unstable();
         self.tags.dedup();
         at_most(self.tags.len(), limits::TAGS_MAX_COUNT, || named("tags"))?;
@@ -69,12 +75,20 @@ impl NewEvent<'_> {
         let bytes = self.payload.len() as u64;
         if bytes > payload_max {
             let argument = named("payload");
-            return Err(Error::LimitExceeded { argument, limit: payload_max, actual: bytes });
+            return Err(Error::LimitExceeded {
+                argument,
+                limit: payload_max,
+                actual: bytes,
+            });
         }
         let both = bytes + self.metadata.len() as u64;
         if both > limits::PAYLOAD_HARD_MAX_BYTES {
             let limit = limits::PAYLOAD_HARD_MAX_BYTES;
-            return Err(Error::LimitExceeded { argument: named("metadata"), limit, actual: both });
+            return Err(Error::LimitExceeded {
+                argument: named("metadata"),
+                limit,
+                actual: both,
+            });
         }
         Ok(())
     }
@@ -83,7 +97,10 @@ impl NewEvent<'_> {
 /// A string that must not be empty.
 pub(crate) fn name(value: &str, max: usize, argument: impl Fn() -> String) -> Result<()> {
     if value.is_empty() {
-        return Err(Error::invalid(argument(), "is empty; it needs at least 1 byte"));
+        return Err(Error::invalid(
+            argument(),
+            "is empty; it needs at least 1 byte",
+        ));
     }
     text(value, max, argument)
 }
@@ -92,7 +109,10 @@ pub(crate) fn name(value: &str, max: usize, argument: impl Fn() -> String) -> Re
 pub(crate) fn text(value: &str, max: usize, argument: impl Fn() -> String) -> Result<()> {
     at_most(value.len(), max, &argument)?;
     if value.as_bytes().contains(&0) {
-        return Err(Error::invalid(argument(), "contains a NUL character; names cannot"));
+        return Err(Error::invalid(
+            argument(),
+            "contains a NUL character; names cannot",
+        ));
     }
     Ok(())
 }
@@ -101,7 +121,11 @@ fn at_most(length: usize, max: usize, argument: impl Fn() -> String) -> Result<(
     if length <= max {
         return Ok(());
     }
-    Err(Error::LimitExceeded { argument: argument(), limit: max as u64, actual: length as u64 })
+    Err(Error::LimitExceeded {
+        argument: argument(),
+        limit: max as u64,
+        actual: length as u64,
+    })
 }
 
 fn no_star(value: &str, argument: impl Fn() -> String) -> Result<()> {
@@ -182,11 +206,26 @@ mod tests {
         };
         assert!(ok.clone().check(0, 10).is_ok());
         let too_far: [NewEvent<'_>; 5] = [
-            NewEvent { entity: &long, ..ok.clone() },
-            NewEvent { fact: &long[..257], ..ok.clone() },
-            NewEvent { scope: &long, ..ok.clone() },
-            NewEvent { clock: Some(&[0; 65]), ..ok.clone() },
-            NewEvent { payload: &[0; 11], ..ok.clone() },
+            NewEvent {
+                entity: &long,
+                ..ok.clone()
+            },
+            NewEvent {
+                fact: &long[..257],
+                ..ok.clone()
+            },
+            NewEvent {
+                scope: &long,
+                ..ok.clone()
+            },
+            NewEvent {
+                clock: Some(&[0; 65]),
+                ..ok.clone()
+            },
+            NewEvent {
+                payload: &[0; 11],
+                ..ok.clone()
+            },
         ];
         for mut event in too_far {
             let error = event.check(3, 10).unwrap_err();
@@ -194,7 +233,12 @@ mod tests {
             assert!(error.to_string().starts_with("events[3]."));
         }
         for bad in ["", "a\0b", "a*"] {
-            let error = NewEvent { entity: bad, ..ok.clone() }.check(0, 10).unwrap_err();
+            let error = NewEvent {
+                entity: bad,
+                ..ok.clone()
+            }
+            .check(0, 10)
+            .unwrap_err();
             assert_eq!(error.code(), "ERR_INVALID_ARGUMENT");
         }
     }

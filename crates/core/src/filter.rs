@@ -111,12 +111,29 @@ impl Filter {
     pub(crate) fn matches<T: AsRef<str>>(&self, event: &Coordinates<'_, T>) -> bool {
         let any = |patterns: &Vec<Pattern>, text| patterns.iter().any(|p| p.matches(text));
         let tagged = |tag: &String| event.tags.iter().any(|have| have.as_ref() == tag);
-        self.entity.as_ref().is_none_or(|patterns| any(patterns, event.entity))
-            && self.fact.as_ref().is_none_or(|facts| facts.iter().any(|fact| fact == event.fact))
-            && self.scope.as_ref().is_none_or(|patterns| any(patterns, event.scope))
-            && self.clock.as_ref().is_none_or(|range| range.contains(event.clock))
-            && self.tags_any.as_ref().is_none_or(|tags| tags.iter().any(tagged))
-            && self.tags_all.as_ref().is_none_or(|tags| tags.iter().all(tagged))
+        self.entity
+            .as_ref()
+            .is_none_or(|patterns| any(patterns, event.entity))
+            && self
+                .fact
+                .as_ref()
+                .is_none_or(|facts| facts.iter().any(|fact| fact == event.fact))
+            && self
+                .scope
+                .as_ref()
+                .is_none_or(|patterns| any(patterns, event.scope))
+            && self
+                .clock
+                .as_ref()
+                .is_none_or(|range| range.contains(event.clock))
+            && self
+                .tags_any
+                .as_ref()
+                .is_none_or(|tags| tags.iter().any(tagged))
+            && self
+                .tags_all
+                .as_ref()
+                .is_none_or(|tags| tags.iter().all(tagged))
     }
 
     /// Reads a filter from a packed request.
@@ -125,7 +142,9 @@ impl Filter {
     }
 
     fn fields(reader: &mut Reader<'_>) -> Result<Option<Self>> {
-        let Some(present) = reader.u8() else { return Ok(None) };
+        let Some(present) = reader.u8() else {
+            return Ok(None);
+        };
         let mut filter = Self::default();
         if present & 1 != 0 {
             filter.entity = list(reader, "entity", |r| pattern(r, Pattern::entity))?;
@@ -153,7 +172,10 @@ impl Filter {
             filter.tags_any.is_some(),
             filter.tags_all.is_some(),
         ];
-        let complete = asked.iter().enumerate().all(|(bit, have)| (present & 1 << bit != 0) == *have);
+        let complete = asked
+            .iter()
+            .enumerate()
+            .all(|(bit, have)| (present & 1 << bit != 0) == *have);
         Ok(complete.then_some(filter))
     }
 
@@ -177,7 +199,10 @@ impl Filter {
         if let Some(range) = &self.clock {
             present |= 8;
             let ends = [&range.from, &range.to, &range.before];
-            let bits = ends.iter().enumerate().map(|(i, end)| u8::from(end.is_some()) << i);
+            let bits = ends
+                .iter()
+                .enumerate()
+                .map(|(i, end)| u8::from(end.is_some()) << i);
             out.push(bits.sum());
             for end in ends.into_iter().flatten() {
                 put_bytes32(out, end);
@@ -200,10 +225,16 @@ fn list<T>(
     argument: &str,
     item: impl Fn(&mut Reader<'_>) -> Option<T>,
 ) -> Result<Option<Vec<T>>> {
-    let Some(count) = reader.u32() else { return Ok(None) };
+    let Some(count) = reader.u32() else {
+        return Ok(None);
+    };
     if count as usize > FILTER_MAX_ITEMS {
         let (limit, actual) = (FILTER_MAX_ITEMS as u64, u64::from(count));
-        return Err(Error::LimitExceeded { argument: format!("filter.{argument}"), limit, actual });
+        return Err(Error::LimitExceeded {
+            argument: format!("filter.{argument}"),
+            limit,
+            actual,
+        });
     }
     // Every item takes at least four bytes: the count is bounded by what is there.
     if count as usize > reader.remaining() / 4 {
@@ -213,7 +244,9 @@ fn list<T>(
 }
 
 fn string(reader: &mut Reader<'_>) -> Option<String> {
-    std::str::from_utf8(reader.bytes32()?).ok().map(str::to_owned)
+    std::str::from_utf8(reader.bytes32()?)
+        .ok()
+        .map(str::to_owned)
 }
 
 fn pattern(reader: &mut Reader<'_>, parse: fn(&str) -> Pattern) -> Option<Pattern> {
@@ -231,9 +264,17 @@ fn pattern(reader: &mut Reader<'_>, parse: fn(&str) -> Pattern) -> Option<Patter
 fn clock_range(reader: &mut Reader<'_>) -> Option<ClockRange> {
     let present = reader.u8()?;
     let mut end = |bit: u8| -> Option<Option<Vec<u8>>> {
-        if present & bit == 0 { Some(None) } else { Some(Some(reader.bytes32()?.to_vec())) }
+        if present & bit == 0 {
+            Some(None)
+        } else {
+            Some(Some(reader.bytes32()?.to_vec()))
+        }
     };
-    Some(ClockRange { from: end(1)?, to: end(2)?, before: end(4)? })
+    Some(ClockRange {
+        from: end(1)?,
+        to: end(2)?,
+        before: end(4)?,
+    })
 }
 
 fn put_strings(out: &mut Vec<u8>, strings: &[String]) {
@@ -282,10 +323,17 @@ mod tests {
     #[test]
     fn a_filter_reads_back_as_it_was_packed() {
         let filter = Filter {
-            entity: Some(vec![Pattern::Exact("a".into()), Pattern::Prefix("b".into())]),
+            entity: Some(vec![
+                Pattern::Exact("a".into()),
+                Pattern::Prefix("b".into()),
+            ]),
             fact: Some(vec![]),
             scope: Some(vec![Pattern::Below("c".into())]),
-            clock: Some(ClockRange { from: Some(vec![1]), to: None, before: Some(vec![2]) }),
+            clock: Some(ClockRange {
+                from: Some(vec![1]),
+                to: None,
+                before: Some(vec![2]),
+            }),
             tags_any: Some(vec!["t".into()]),
             tags_all: None,
         };

@@ -40,20 +40,36 @@ impl Follower {
         offset: u64,
         next_position: u64,
     ) -> Self {
-        let place = Place { active, tail, offset, next_position, stopped: false };
-        Self { page, boot_id, place: Mutex::new(place) }
+        let place = Place {
+            active,
+            tail,
+            offset,
+            next_position,
+            stopped: false,
+        };
+        Self {
+            page,
+            boot_id,
+            place: Mutex::new(place),
+        }
     }
 
     /// Takes up what the writer has published since.
     pub(crate) fn refresh(&self, shared: &Shared) -> Result<()> {
         let mut place = self.place.lock();
-        let Some(head) = self.page.read() else { return Ok(()) };
+        let Some(head) = self.page.read() else {
+            return Ok(());
+        };
         if place.stopped || head.store_id != shared.store_id || head.boot_id != self.boot_id {
             return Ok(());
         }
         while head.segment >= place.active.header.number {
             let live = head.segment == place.active.header.number;
-            let limit = if live { head.offset } else { place.active.file_length()? };
+            let limit = if live {
+                head.offset
+            } else {
+                place.active.file_length()?
+            };
             if place.offset >= limit {
                 break;
             }
@@ -118,7 +134,7 @@ fn adopt_files(shared: &Shared, current: &Arc<Tail>) {
         }
         let segment = tail.segment();
         let run = shared.run_path(segment.header.number, tail.extent().start);
-        for path in [shared.index_path(segment), run] {
+        for path in [segment.index_path(), run] {
             if let Some(file) = IndexFile::open(&*shared.fs, &path, segment) {
                 shared.adopt(file);
                 break;

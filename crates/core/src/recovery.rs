@@ -25,8 +25,16 @@ pub(crate) const LOCK: &str = "LOCK";
 /// Where torn bytes are kept.
 const TORN: &str = "torn";
 /// Names that may stand in a directory before a store is made there.
-const OWN_NAMES: [&str; 8] =
-    [LOCK, head::NAME, manifest::NAME, "MANIFEST.tmp", "segments", "runs", TORN, "lost+found"];
+const OWN_NAMES: [&str; 8] = [
+    LOCK,
+    head::NAME,
+    manifest::NAME,
+    "MANIFEST.tmp",
+    "segments",
+    "runs",
+    TORN,
+    "lost+found",
+];
 
 /// What opening did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +68,10 @@ pub(crate) fn survey(fs: &dyn crate::fs::Fs, directory: &Path) -> Result<Option<
     let manifest = Manifest::read(fs, directory)?;
     if manifest.is_none() {
         let names = fs.list(directory).at(directory)?;
-        if let Some(foreign) = names.iter().find(|name| !OWN_NAMES.contains(&name.as_str())) {
+        if let Some(foreign) = names
+            .iter()
+            .find(|name| !OWN_NAMES.contains(&name.as_str()))
+        {
             return Err(Error::format(
                 directory,
                 format!(
@@ -101,7 +112,10 @@ pub(crate) fn create(shared: &Shared) -> Result<Manifest> {
     file.write_at(&header.encode(), 0).at(&path)?;
     file.sync().at(&path)?;
     shared.fs.sync_dir(&segments).at(&segments)?;
-    shared.fs.sync_dir(&shared.directory).at(&shared.directory)?;
+    shared
+        .fs
+        .sync_dir(&shared.directory)
+        .at(&shared.directory)?;
     let manifest = Manifest {
         store_id: shared.store_id,
         generation: 1,
@@ -141,7 +155,11 @@ pub(crate) fn recover(
     head: Option<Head>,
 ) -> Result<Recovered> {
     let head = head.filter(|head| head.store_id == manifest.store_id);
-    let mode = if shared.options.read_only { OpenMode::Read } else { OpenMode::Write };
+    let mode = if shared.options.read_only {
+        OpenMode::Read
+    } else {
+        OpenMode::Write
+    };
     let mut found = open_segments(shared, manifest, mode)?;
     let Some(active) = found.segments.pop() else {
         return Err(Error::format(
@@ -157,8 +175,15 @@ pub(crate) fn recover(
     let number = active.header.number;
     let mut unreadable = found.damage;
     let recovered = load_active(shared, active, head, found.spare)?;
-    let listed = manifest.segments.iter().any(|(listed, _)| *listed == number + 1);
-    let there = shared.fs.kind(&shared.segment_path(number + 1)).unwrap_or(None).is_some();
+    let listed = manifest
+        .segments
+        .iter()
+        .any(|(listed, _)| *listed == number + 1);
+    let there = shared
+        .fs
+        .kind(&shared.segment_path(number + 1))
+        .unwrap_or(None)
+        .is_some();
     let ahead = head.is_some_and(|head| head.segment > number) && !shared.options.read_only;
     if ahead || recovered.start.sealed && listed && !there {
         shared.report(&[Damage {
@@ -192,8 +217,9 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
     let mut opened = Opened::default();
     let last = manifest.segments.len().saturating_sub(1);
     for (nth, (number, generation)) in manifest.segments.iter().enumerate() {
-        let path =
-            shared.segments_directory().join(crate::segment::file_name(*number, *generation));
+        let path = shared
+            .segments_directory()
+            .join(crate::segment::file_name(*number, *generation));
         let mut damaged = |reason: &str| {
             opened.damage.push(Damage {
                 segment: *number,
@@ -223,7 +249,12 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
             Err(HeaderPage::Zero) if nth == last && nth > 0 => {
                 let file = shared.fs.open(&path, mode).at(&path)?;
                 let size = file.length().at(&path)?;
-                opened.spare = Some(Spare { file, path, number: *number, size });
+                opened.spare = Some(Spare {
+                    file,
+                    path,
+                    number: *number,
+                    size,
+                });
             }
             Err(HeaderPage::Zero) => damaged("the header page is empty"),
             Err(HeaderPage::Damaged(reason)) => damaged(reason),
@@ -236,7 +267,7 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
 /// Takes up a sealed segment: by its index, or by reading it.
 fn load_sealed(shared: &Shared, segment: &Arc<Segment>, next_base: u64) -> Result<()> {
     segment.set_sealed();
-    let path = shared.index_path(segment);
+    let path = segment.index_path();
     let index = IndexFile::open(&*shared.fs, &path, segment)
         .filter(|index| covers(index, segment, HEADER_PAGE))
         .filter(|index| index.base() + u64::from(index.count()) == next_base);
@@ -247,9 +278,20 @@ fn load_sealed(shared: &Shared, segment: &Arc<Segment>, next_base: u64) -> Resul
         return Ok(());
     }
     let length = segment.file_length()?;
-    let tail = Arc::new(Tail::new(segment, segment.header.base_position, HEADER_PAGE));
+    let tail = Arc::new(Tail::new(
+        segment,
+        segment.header.base_position,
+        HEADER_PAGE,
+    ));
     let mut running = segment.first_hash;
-    let scanned = index_frames(segment, &tail, HEADER_PAGE, length, true, Some(&mut running))?;
+    let scanned = index_frames(
+        segment,
+        &tail,
+        HEADER_PAGE,
+        length,
+        true,
+        Some(&mut running),
+    )?;
     let mut damage = scanned.damage.clone();
     if !scanned.sealed {
         damage.push(segment.damage(
@@ -314,17 +356,27 @@ fn load_active(
     if scanned.end < proven.offset {
         pass_rot(shared, &active, &tail, &mut scanned, &proven, limit)?;
         recovery.clean = false;
-    } else if !shared.options.read_only && !shared.is_damaged() && !scanned.sealed {
-        if !recovery.clean {
-            recovery.torn_bytes = cut_torn_tail(shared, &active, scanned.end, length)?;
-            settle(&active, proven.offset.max(HEADER_PAGE), scanned.end)?;
-        }
+    } else if !shared.options.read_only
+        && !shared.is_damaged()
+        && !scanned.sealed
+        && !recovery.clean
+    {
+        recovery.torn_bytes = cut_torn_tail(shared, &active, scanned.end, length)?;
+        settle(&active, proven.offset.max(HEADER_PAGE), scanned.end)?;
     }
     shared.set_synced(scanned.next_position);
     shared.publish(scanned.next_position);
     let layout = shared.layout();
-    let store_clock = layout.parts.iter().map(Part::last_store_clock).max().unwrap_or(0);
-    let recorded_us = scanned.recorded_us.max(stretch.recorded_us).max(last_recorded(&layout));
+    let store_clock = layout
+        .parts
+        .iter()
+        .map(Part::last_store_clock)
+        .max()
+        .unwrap_or(0);
+    let recorded_us = scanned
+        .recorded_us
+        .max(stretch.recorded_us)
+        .max(last_recorded(&layout));
     let start = Start {
         active,
         active_size: length,
@@ -337,7 +389,11 @@ fn load_active(
         running,
         sealed: scanned.sealed,
     };
-    Ok(Recovered { start, spare, recovery })
+    Ok(Recovered {
+        start,
+        spare,
+        recovery,
+    })
 }
 
 fn last_recorded(layout: &crate::shared::Layout) -> u64 {
@@ -352,12 +408,18 @@ fn last_recorded(layout: &crate::shared::Layout) -> u64 {
 /// where the frames begin that no run covers, and the position there.
 fn load_runs(shared: &Shared, active: &Arc<Segment>) -> (u64, u64, Stretch) {
     let (mut start, mut base) = (HEADER_PAGE, active.header.base_position);
-    let mut stretch = Stretch { recorded_us: 0, frames: 0, running: active.first_hash };
+    let mut stretch = Stretch {
+        recorded_us: 0,
+        frames: 0,
+        running: active.first_hash,
+    };
     loop {
         let path = shared.run_path(active.header.number, start);
         let run = IndexFile::open(&*shared.fs, &path, active)
             .filter(|run| covers(run, active, start) && run.base() == base);
-        let Some(run) = run else { return (start, base, stretch) };
+        let Some(run) = run else {
+            return (start, base, stretch);
+        };
         start = run.extent().end;
         base += u64::from(run.count());
         stretch = run.stretch();
@@ -380,7 +442,10 @@ fn proven(
     published: Option<Head>,
     limit: u64,
 ) -> Result<Proven> {
-    let mut proven = Proven { offset: scanned.durable_upto, next_position: None };
+    let mut proven = Proven {
+        offset: scanned.durable_upto,
+        next_position: None,
+    };
     let own = head.filter(|head| head.segment == active.header.number);
     if let Some(head) = own.filter(|head| head.durable_upto > proven.offset) {
         proven.offset = head.durable_upto;
@@ -393,9 +458,9 @@ fn proven(
     }
     if scanned.stop.is_some() && !own.is_some_and(|head| head.clean && head.offset == scanned.end) {
         let reach = (scanned.end + UNSYNCED_MAX_BYTES + FRAME_MAX_BYTES).min(limit);
-        let mut scanner = Scanner::new(active, scanned.end, reach);
-        while scanner.resync()? {
-            if let Found::Frame(frame) = scanner.next()? {
+        let mut beyond = Scanner::new(active, scanned.end, reach);
+        while beyond.resync()? {
+            if let Found::Frame(frame) = beyond.next()? {
                 proven.offset = proven.offset.max(u64::from(frame.header.durable_upto));
             }
         }
@@ -415,9 +480,14 @@ fn pass_rot(
     let rest = index_frames(active, tail, scanned.end, limit, true, None)?;
     let mut damage = rest.damage.clone();
     if rest.end < proven.offset {
-        let reason = rest.stop.unwrap_or("the file is shorter than what was written");
+        let reason = rest
+            .stop
+            .unwrap_or("the file is shorter than what was written");
         let mut lost = active.damage(rest.end, proven.offset - rest.end, reason);
-        if let Some(next) = proven.next_position.filter(|next| *next > rest.next_position) {
+        if let Some(next) = proven
+            .next_position
+            .filter(|next| *next > rest.next_position)
+        {
             lost.positions = Some((rest.next_position, next - 1));
         }
         damage.push(lost);
@@ -426,7 +496,10 @@ fn pass_rot(
     if next_position > rest.next_position {
         tail.add_hole(next_position - rest.next_position);
     }
-    *scanned = Scanned { next_position, ..rest };
+    *scanned = Scanned {
+        next_position,
+        ..rest
+    };
     shared.report(&damage);
     Ok(())
 }
@@ -437,14 +510,20 @@ fn cut_torn_tail(shared: &Shared, active: &Segment, end: u64, length: u64) -> Re
     let mut bytes = vec![0; reach.saturating_sub(end) as usize];
     let read = active.file().read_at(&mut bytes, end).at(&active.path)?;
     bytes.truncate(read);
-    let torn = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let torn = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
     if torn == 0 {
         return Ok(0);
     }
     bytes.truncate(torn);
     let path = torn_path(shared, active, end)?;
     crate::fs::replace(&*shared.fs, &path, &bytes).at(&path)?;
-    active.file().write_at(&vec![0; torn], end).at(&active.path)?;
+    active
+        .file()
+        .write_at(&vec![0; torn], end)
+        .at(&active.path)?;
     active.file().sync().at(&active.path)?;
     Ok(torn as u64)
 }
@@ -459,7 +538,10 @@ fn torn_path(shared: &Shared, active: &Segment, end: u64) -> Result<PathBuf> {
             return Ok(path);
         }
     }
-    Err(Error::format(&directory, "holds too many torn tails; remove old ones"))
+    Err(Error::format(
+        &directory,
+        "holds too many torn tails; remove old ones",
+    ))
 }
 
 /// Writes what is whole above the proven offset again, in place, and syncs: it may have been in the

@@ -61,7 +61,12 @@ pub struct Store {
 impl Store {
     /// Opens the store in a directory; makes it if there is none (unless `read_only`).
     pub fn open(directory: impl Into<PathBuf>, options: StoreOptions) -> Result<Self> {
-        Self::open_with(Arc::new(DiskFs), Arc::new(SystemHost), directory.into(), options)
+        Self::open_with(
+            Arc::new(DiskFs),
+            Arc::new(SystemHost),
+            directory.into(),
+            options,
+        )
     }
 
     /// Makes a store in memory: the same engine, nothing on disk.
@@ -128,8 +133,13 @@ impl Store {
         let keeper = Keeper::start(Arc::clone(shared), manifest, recovered.spare)?;
         let sealed = recovered.start.sealed;
         let start: Start = recovered.start;
-        let mut writer =
-            Writer::new(Arc::clone(shared), Arc::clone(&queue), Arc::clone(&keeper), page, start);
+        let mut writer = Writer::new(
+            Arc::clone(shared),
+            Arc::clone(&queue),
+            Arc::clone(&keeper),
+            page,
+            start,
+        );
         if sealed && let Err(error) = writer.complete_rotation() {
             keeper.stop();
             return Err(error);
@@ -251,7 +261,10 @@ impl Store {
         let outcomes = parts.into_iter().map(|(sequence, range)| {
             let bytes = submission.get(range).unwrap_or_default();
             let append = Append::decode(bytes, self.shared.options.max_payload_bytes);
-            (sequence, Err(append.err().unwrap_or_else(|| refusal.clone())))
+            (
+                sequence,
+                Err(append.err().unwrap_or_else(|| refusal.clone())),
+            )
         });
         sink.deliver(outcomes.collect());
         Ok(())
@@ -301,10 +314,7 @@ impl Store {
         self.reading(|view| Ok(view.end().checked_sub(1)))
     }
 
-    fn reading<T>(
-        &self,
-        step: impl FnMut(&crate::view::View) -> Result<T>,
-    ) -> Result<T> {
+    fn reading<T>(&self, step: impl FnMut(&crate::view::View) -> Result<T>) -> Result<T> {
         self.shared.check_open()?;
         if let Some(follower) = &self.follower {
             follower.refresh(&self.shared)?;
@@ -315,11 +325,14 @@ impl Store {
     /// Begins a read. Its head is fixed by the first step.
     pub fn read(&self, spec: ReadSpec) -> Result<Read> {
         self.shared.check_open()?;
-        match &spec.subject {
-            crate::query::Subject::Stream(entity) => check_entity(entity)?,
-            _ => {}
+        if let crate::query::Subject::Stream(entity) = &spec.subject {
+            check_entity(entity)?;
         }
-        Ok(Read::new(Arc::clone(&self.shared), self.follower.clone(), spec))
+        Ok(Read::new(
+            Arc::clone(&self.shared),
+            self.follower.clone(),
+            spec,
+        ))
     }
 
     /// Begins a verification of the whole log, or of one entity.
@@ -391,7 +404,9 @@ impl Drop for Store {
 }
 
 fn check_entity(entity: &str) -> Result<()> {
-    crate::event::name(entity, crate::limits::ENTITY_MAX_BYTES, || "entity".to_owned())
+    crate::event::name(entity, crate::limits::ENTITY_MAX_BYTES, || {
+        "entity".to_owned()
+    })
 }
 
 /// Takes the lock and writes down who holds it.
@@ -402,12 +417,22 @@ fn take_lock(fs: &dyn Fs, directory: &Path) -> Result<Arc<dyn File>> {
         lock.write_at(text.as_bytes(), 0).at(&path)?;
         return Ok(lock);
     }
-    let pid = fs.open(&path, crate::fs::OpenMode::Read).ok().and_then(|file| {
-        let mut text = [0; 20];
-        let read = file.read_at(&mut text, 0).ok()?;
-        std::str::from_utf8(text.get(..read)?).ok()?.trim().parse().ok()
-    });
-    Err(Error::Locked { path: directory.to_owned(), pid })
+    let pid = fs
+        .open(&path, crate::fs::OpenMode::Read)
+        .ok()
+        .and_then(|file| {
+            let mut text = [0; 20];
+            let read = file.read_at(&mut text, 0).ok()?;
+            std::str::from_utf8(text.get(..read)?)
+                .ok()?
+                .trim()
+                .parse()
+                .ok()
+        });
+    Err(Error::Locked {
+        path: directory.to_owned(),
+        pid,
+    })
 }
 
 /// Waits for the outcome of one append.

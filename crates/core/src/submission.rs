@@ -89,9 +89,15 @@ impl<'a> Append<'a> {
 
     fn fields(bytes: &'a [u8]) -> Result<Option<Self>> {
         let mut reader = Reader::new(bytes);
-        let Some(fixed) = reader.take(FIXED_LEN) else { return Ok(None) };
+        let Some(fixed) = reader.take(FIXED_LEN) else {
+            return Ok(None);
+        };
         let mut fixed = Reader::new(fixed.get(8..).unwrap_or_default());
-        let Some(durability) = fixed.u8().and_then(durability_from) else { return Ok(None) };
+        let number = fixed.u8().unwrap_or(0);
+        let durability = durability_from(number);
+        if number != 0 && durability.is_none() {
+            return Ok(None);
+        }
         let kind = fixed.u8().unwrap_or(0);
         fixed.u16();
         let version = fixed.f64().unwrap_or(0.0);
@@ -100,22 +106,36 @@ impl<'a> Append<'a> {
         let conditions = fixed.u32().unwrap_or(0) as usize;
         if events > APPEND_MAX_EVENTS {
             let (limit, actual) = (APPEND_MAX_EVENTS as u64, events as u64);
-            return Err(Error::LimitExceeded { argument: "events".into(), limit, actual });
+            return Err(Error::LimitExceeded {
+                argument: "events".into(),
+                limit,
+                actual,
+            });
         }
         if by_entity > FILTER_MAX_ITEMS || conditions > FILTER_MAX_ITEMS {
             let (limit, actual) = (FILTER_MAX_ITEMS as u64, by_entity.max(conditions) as u64);
-            return Err(Error::LimitExceeded { argument: "options".into(), limit, actual });
+            return Err(Error::LimitExceeded {
+                argument: "options".into(),
+                limit,
+                actual,
+            });
         }
         let expected = expected_from(kind, version, || "options.expect".into())?;
-        let Some(expected_by_entity) = read_map(&mut reader, by_entity)? else { return Ok(None) };
+        let Some(expected_by_entity) = read_map(&mut reader, by_entity)? else {
+            return Ok(None);
+        };
         let mut unless = Vec::new();
         for _ in 0..conditions {
-            let Some(condition) = read_condition(&mut reader)? else { return Ok(None) };
+            let Some(condition) = read_condition(&mut reader)? else {
+                return Ok(None);
+            };
             unless.push(condition);
         }
         let mut list = Vec::with_capacity(events.min(reader.remaining() / EVENT_FIXED_LEN));
         for index in 0..events {
-            let Some(event) = read_event(&mut reader, index)? else { return Ok(None) };
+            let Some(event) = read_event(&mut reader, index)? else {
+                return Ok(None);
+            };
             list.push(event);
         }
         let complete = reader.remaining() == 0;
@@ -130,12 +150,20 @@ impl<'a> Append<'a> {
 
     /// Ids are on all events or on none, and differ within one entity.
     fn check_ids(&self) -> Result<()> {
-        let given = self.events.iter().filter(|event| event.id.is_some()).count();
+        let given = self
+            .events
+            .iter()
+            .filter(|event| event.id.is_some())
+            .count();
         if given == 0 {
             return Ok(());
         }
         if given < self.events.len() {
-            let index = self.events.iter().position(|event| event.id.is_none()).unwrap_or(0);
+            let index = self
+                .events
+                .iter()
+                .position(|event| event.id.is_none())
+                .unwrap_or(0);
             return Err(Error::invalid(
                 format!("events[{index}].id"),
                 "is missing: give an id to all events of an append or to none",
@@ -177,12 +205,11 @@ impl<'a> Append<'a> {
     }
 }
 
-fn durability_from(number: u8) -> Option<Option<Durability>> {
+fn durability_from(number: u8) -> Option<Durability> {
     match number {
-        0 => Some(None),
-        1 => Some(Some(Durability::Sync)),
-        2 => Some(Some(Durability::Interval)),
-        3 => Some(Some(Durability::None)),
+        1 => Some(Durability::Sync),
+        2 => Some(Durability::Interval),
+        3 => Some(Durability::None),
         _ => None,
     }
 }
@@ -198,7 +225,10 @@ fn expected_from(
         2 => Expected::None,
         3 => Expected::Exists,
         4 => Expected::Version(position(version).ok_or_else(|| {
-            Error::invalid(argument(), "is not a version: an integer from 0 to 2^53 - 1")
+            Error::invalid(
+                argument(),
+                "is not a version: an integer from 0 to 2^53 - 1",
+            )
         })?),
         _ => return Err(Error::invalid(argument(), "is of no known kind")),
     }))
@@ -215,17 +245,16 @@ fn read_text<'a>(reader: &mut Reader<'a>, len: usize) -> Option<&'a str> {
     std::str::from_utf8(reader.take(len)?).ok()
 }
 
-fn read_map<'a>(
-    reader: &mut Reader<'a>,
-    count: usize,
-) -> Result<Option<Vec<(&'a str, Expected)>>> {
+fn read_map<'a>(reader: &mut Reader<'a>, count: usize) -> Result<Option<Vec<(&'a str, Expected)>>> {
     let mut map = Vec::new();
     for _ in 0..count {
         let entry = (|| {
             let len = reader.u32()? as usize;
             Some((read_text(reader, len)?, reader.u8()?, reader.f64()?))
         })();
-        let Some((entity, kind, version)) = entry else { return Ok(None) };
+        let Some((entity, kind, version)) = entry else {
+            return Ok(None);
+        };
         let expected = expected_from(kind, version, || format!("options.expect['{entity}']"))?;
         map.push((entity, expected.unwrap_or(Expected::Any)));
     }
@@ -233,31 +262,48 @@ fn read_map<'a>(
 }
 
 fn read_condition(reader: &mut Reader<'_>) -> Result<Option<Condition>> {
-    let (Some(after), Some(count)) = (reader.f64(), reader.u32()) else { return Ok(None) };
+    let (Some(after), Some(count)) = (reader.f64(), reader.u32()) else {
+        return Ok(None);
+    };
     if count as usize > FILTER_MAX_ITEMS || count as usize > reader.remaining() {
         return Ok(None);
     }
-    let filters = (0..count).map(|_| Filter::decode(reader)).collect::<Result<Vec<_>>>()?;
+    let filters = (0..count)
+        .map(|_| Filter::decode(reader))
+        .collect::<Result<Vec<_>>>()?;
     let after = if after < 0.0 {
         None
     } else {
         Some(position(after).ok_or_else(|| {
-            Error::invalid("options.unless.after", "is not a position: an integer from -1 to 2^53 - 1")
+            Error::invalid(
+                "options.unless.after",
+                "is not a position: an integer from -1 to 2^53 - 1",
+            )
         })?)
     };
     Ok(Some(Condition { filters, after }))
 }
 
 fn read_event<'a>(reader: &mut Reader<'a>, index: usize) -> Result<Option<NewEvent<'a>>> {
-    let Some(fixed) = reader.take(EVENT_FIXED_LEN) else { return Ok(None) };
+    let Some(fixed) = reader.take(EVENT_FIXED_LEN) else {
+        return Ok(None);
+    };
     let mut fixed = Reader::new(fixed);
     let flags = fixed.u8().unwrap_or(0);
     let kind = fixed.u8().and_then(MetadataKind::from_number);
     let expect_kind = fixed.u8().unwrap_or(0);
     fixed.u8();
     let mut length = || fixed.u32().unwrap_or(0) as usize;
-    let [entity, fact, scope, clock, content_type, tags, metadata, payload] =
-        std::array::from_fn(|_| length());
+    let [
+        entity,
+        fact,
+        scope,
+        clock,
+        content_type,
+        tags,
+        metadata,
+        payload,
+    ] = std::array::from_fn(|_| length());
     let version = fixed.f64().unwrap_or(0.0);
     let id = fixed.array::<16>().unwrap_or_default();
     let argument = || format!("events[{index}].expect");
@@ -283,7 +329,9 @@ fn read_tags<'a>(reader: &mut Reader<'a>, count: usize) -> Option<Vec<&'a str>> 
     if count > reader.remaining() / 4 {
         return None;
     }
-    (0..count).map(|_| std::str::from_utf8(reader.bytes32()?).ok()).collect()
+    (0..count)
+        .map(|_| std::str::from_utf8(reader.bytes32()?).ok())
+        .collect()
 }
 
 /// Packs appends as [`Append::decode`] reads them.

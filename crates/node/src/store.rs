@@ -1,4 +1,8 @@
 //! The store's handle.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "napi hands arguments over by value"
+)]
 
 use std::sync::Arc;
 
@@ -20,7 +24,10 @@ type PointRead = Either<Option<Uint8Array>, Undefined>;
 
 /// A number that TypeScript has checked.
 pub fn whole(number: f64) -> u64 {
-    #[expect(clippy::cast_sign_loss, reason = "the cast saturates: what is negative becomes 0")]
+    #[expect(
+        clippy::cast_sign_loss,
+        reason = "the cast saturates: what is negative becomes 0"
+    )]
     {
         number as u64
     }
@@ -28,7 +35,11 @@ pub fn whole(number: f64) -> u64 {
 
 /// An option; NaN stands for its default.
 fn option(number: f64, default: u64) -> u64 {
-    if number.is_nan() { default } else { whole(number) }
+    if number.is_nan() {
+        default
+    } else {
+        whole(number)
+    }
 }
 
 /// Hands a group's outcomes to JavaScript with one wake-up.
@@ -45,7 +56,9 @@ impl OutcomeSink for Outcomes {
     fn deliver(&self, outcomes: Vec<(u32, Outcome)>) {
         let packed = Uint8Array::from(pack_outcomes(&outcomes));
         // Fails only while the environment goes away, and then nobody waits any more.
-        self.0.lock().call(packed, ThreadsafeFunctionCallMode::NonBlocking);
+        self.0
+            .lock()
+            .call(packed, ThreadsafeFunctionCallMode::NonBlocking);
     }
 }
 
@@ -60,8 +73,15 @@ impl Outcomes {
     /// Whether waiting for outcomes keeps the process alive.
     fn keep_alive(&self, env: Env, alive: bool) -> Result<()> {
         let mut function = self.0.lock();
-        #[expect(deprecated, reason = "the only way to change it during a function's life")]
-        if alive { function.refer(&env) } else { function.unref(&env) }
+        #[expect(
+            deprecated,
+            reason = "the only way to change it during a function's life"
+        )]
+        if alive {
+            function.refer(&env)
+        } else {
+            function.unref(&env)
+        }
     }
 }
 
@@ -76,7 +96,10 @@ pub struct NativeStore {
 pub struct Opened(Store, Outcomes);
 
 fn finish(opened: Opened) -> NativeStore {
-    NativeStore { store: Arc::new(opened.0), outcomes: opened.1 }
+    NativeStore {
+        store: Arc::new(opened.0),
+        outcomes: opened.1,
+    }
 }
 
 type Opening = AsyncTask<Work<Opened, NativeStore>>;
@@ -85,7 +108,6 @@ type Opening = AsyncTask<Work<Opened, NativeStore>>;
 impl NativeStore {
     /// Opens a store on disk.
     #[napi(ts_return_type = "Promise<NativeStore>")]
-    #[expect(clippy::too_many_arguments, reason = "positional arguments cross fastest")]
     pub fn open(
         env: Env,
         path: String,
@@ -113,7 +135,10 @@ impl NativeStore {
             segment_max_bytes: option(segment_max_bytes, defaults.segment_max_bytes),
         };
         let outcomes = Outcomes::new(env, &on_outcomes)?;
-        Ok(Work::start(move || Ok(Opened(Store::open(path, options)?, outcomes)), finish))
+        Ok(Work::start(
+            move || Ok(Opened(Store::open(path, options)?, outcomes)),
+            finish,
+        ))
     }
 
     /// Makes a store in memory.
@@ -131,7 +156,10 @@ impl NativeStore {
             ..defaults
         };
         let outcomes = Outcomes::new(env, &on_outcomes)?;
-        Ok(Work::start(move || Ok(Opened(Store::memory(options)?, outcomes)), finish))
+        Ok(Work::start(
+            move || Ok(Opened(Store::memory(options)?, outcomes)),
+            finish,
+        ))
     }
 
     /// Id, state and what opening did, as JSON.
@@ -155,7 +183,9 @@ impl NativeStore {
     #[napi(catch_unwind)]
     pub fn submit(&self, submission: &[u8]) -> Result<()> {
         let sink = Arc::new(self.outcomes.clone());
-        self.store.submit(submission.to_vec(), sink).map_err(|error| to_js(&error))
+        self.store
+            .submit(submission.to_vec(), sink)
+            .map_err(|error| to_js(&error))
     }
 
     /// Hands over one packed append and waits for its outcome.
@@ -192,7 +222,10 @@ impl NativeStore {
         entity: String,
     ) -> AsyncTask<Work<Option<Vec<u8>>, Option<Uint8Array>>> {
         let store = Arc::clone(&self.store);
-        Work::start(move || store.latest(&entity), |batch| batch.map(Uint8Array::from))
+        Work::start(
+            move || store.latest(&entity),
+            |batch| batch.map(Uint8Array::from),
+        )
     }
 
     /// The event at a position.
@@ -208,7 +241,10 @@ impl NativeStore {
         position: f64,
     ) -> AsyncTask<Work<Option<Vec<u8>>, Option<Uint8Array>>> {
         let store = Arc::clone(&self.store);
-        Work::start(move || store.event(whole(position)), |batch| batch.map(Uint8Array::from))
+        Work::start(
+            move || store.event(whole(position)),
+            |batch| batch.map(Uint8Array::from),
+        )
     }
 
     /// The newest version of an entity: -1 for none, NaN if it would wait for the disk.
@@ -233,28 +269,39 @@ impl NativeStore {
     #[napi(ts_return_type = "Promise<number>")]
     pub fn head(&self) -> AsyncTask<Work<Option<u64>, f64>> {
         let store = Arc::clone(&self.store);
-        Work::start(move || store.head(), |head| head.map_or(-1.0, |head| head as f64))
+        Work::start(
+            move || store.head(),
+            |head| head.map_or(-1.0, |head| head as f64),
+        )
     }
 
     /// Begins a read.
     #[napi(catch_unwind)]
     pub fn read(&self, spec: &[u8]) -> Result<NativeRead> {
         let spec = ReadSpec::decode(spec).map_err(|error| to_js(&error))?;
-        self.store.read(spec).map(NativeRead::new).map_err(|error| to_js(&error))
+        self.store
+            .read(spec)
+            .map(NativeRead::new)
+            .map_err(|error| to_js(&error))
     }
 
     /// Begins a verification.
     #[napi(catch_unwind)]
     pub fn verify(&self, entity: Option<String>) -> Result<NativeVerify> {
         let verification = self.store.verify(entity.as_deref());
-        verification.map(NativeVerify::new).map_err(|error| to_js(&error))
+        verification
+            .map(NativeVerify::new)
+            .map_err(|error| to_js(&error))
     }
 
     /// Figures, as JSON.
     #[napi(ts_return_type = "Promise<string>")]
     pub fn stats(&self) -> AsyncTask<Work<String, String>> {
         let store = Arc::clone(&self.store);
-        Work::start(move || store.stats().map(|stats| stats_json(&stats)), |text| text)
+        Work::start(
+            move || store.stats().map(|stats| stats_json(&stats)),
+            |text| text,
+        )
     }
 
     /// Waits until all that was submitted is synced.

@@ -18,7 +18,10 @@ impl<T: Send + 'static, J: ToNapiValue + TypeName> Work<T, J> {
         job: impl FnOnce() -> tetralog_core::Result<T> + Send + 'static,
         convert: fn(T) -> J,
     ) -> AsyncTask<Self> {
-        AsyncTask::new(Self { job: Some(Box::new(job)), convert })
+        AsyncTask::new(Self {
+            job: Some(Box::new(job)),
+            convert,
+        })
     }
 }
 
@@ -27,7 +30,9 @@ impl<T: Send + 'static, J: ToNapiValue + TypeName> Task for Work<T, J> {
     type JsValue = J;
 
     fn compute(&mut self) -> Result<T> {
-        let Some(job) = self.job.take() else { return Err(panicked()) };
+        let Some(job) = self.job.take() else {
+            return Err(panicked());
+        };
         match catch_unwind(AssertUnwindSafe(job)) {
             Ok(result) => result.map_err(|error| to_js(&error)),
             Err(_) => Err(panicked()),

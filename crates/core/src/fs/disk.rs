@@ -1,5 +1,8 @@
 //! The real file system.
-#![expect(clippy::disallowed_methods, reason = "this is where the engine meets std::fs")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is where the engine meets std::fs"
+)]
 
 use std::fs::{self, TryLockError};
 use std::io;
@@ -15,7 +18,7 @@ use super::{File, Fs, Kind, OpenMode};
 
 /// File systems that write elsewhere when they overwrite (statfs magic numbers): btrfs, zfs,
 /// bcachefs, nilfs.
-const COPY_ON_WRITE: [u32; 4] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e, 0x3434];
+const COPY_ON_WRITE: [i64; 4] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e, 0x3434];
 
 /// The real file system.
 #[derive(Debug, Default, Clone, Copy)]
@@ -34,7 +37,10 @@ impl Fs for DiskFs {
                 options.write(true).create(true).truncate(true);
             }
         }
-        Ok(Arc::new(DiskFile { file: options.open(path)?, write_map: OnceLock::new() }))
+        Ok(Arc::new(DiskFile {
+            file: options.open(path)?,
+            write_map: OnceLock::new(),
+        }))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -70,16 +76,24 @@ impl Fs for DiskFs {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn File>>> {
         let mut options = fs::OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Arc::new(DiskFile { file, write_map: OnceLock::new() }))),
+            Ok(()) => Ok(Some(Arc::new(DiskFile {
+                file,
+                write_map: OnceLock::new(),
+            }))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
     fn keeps_allocations(&self, path: &Path) -> bool {
-        rustix::fs::statfs(path).is_ok_and(|stat| !COPY_ON_WRITE.contains(&(stat.f_type as u32)))
+        rustix::fs::statfs(path).is_ok_and(|stat| !COPY_ON_WRITE.contains(&stat.f_type))
     }
 }
 
@@ -158,7 +172,7 @@ impl File for DiskFile {
 }
 
 fn fill_with_zeros(file: &fs::File, length: u64) -> io::Result<()> {
-    let zeros = [0; 1 << 16];
+    let zeros = [0; 1 << 13];
     let mut at = file.metadata()?.len();
     while at < length {
         let n = (length - at).min(zeros.len() as u64);

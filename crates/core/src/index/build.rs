@@ -41,7 +41,7 @@ pub(crate) fn index_frames(
     mut running: Option<&mut RunningHash>,
 ) -> Result<Scanned> {
     let mut scanner = Scanner::new(segment, start, limit);
-    let mut scanned = Scanned {
+    let mut sum = Scanned {
         end: start,
         next_position: tail.base() + u64::from(tail.count()),
         recorded_us: 0,
@@ -53,13 +53,13 @@ pub(crate) fn index_frames(
     };
     loop {
         let reason = match scanner.next()? {
-            Found::Frame(frame) => match add_frame(segment, tail, &frame, &mut scanned) {
+            Found::Frame(frame) => match add_frame(segment, tail, &frame, &mut sum) {
                 Ok(()) => {
-                    if let Some(running) = running.as_deref_mut().filter(|_| !scanned.sealed) {
+                    if let Some(running) = running.as_deref_mut().filter(|_| !sum.sealed) {
                         running.add(frame.fingerprint());
                     }
-                    if scanned.sealed {
-                        return Ok(scanned);
+                    if sum.sealed {
+                        return Ok(sum);
                     }
                     continue;
                 }
@@ -67,17 +67,17 @@ pub(crate) fn index_frames(
             },
             Found::Zeros => "zeros where a frame is expected",
             Found::Damaged(reason) => reason,
-            Found::Limit => return Ok(scanned),
+            Found::Limit => return Ok(sum),
         };
-        scanned.stop = Some(reason);
+        sum.stop = Some(reason);
         if !past_damage {
-            return Ok(scanned);
+            return Ok(sum);
         }
-        let from = scanned.end;
+        let from = sum.end;
         if !scanner.resync()? {
-            return Ok(scanned);
+            return Ok(sum);
         }
-        pass_over(segment, tail, &mut scanner, &mut scanned, from, reason)?;
+        pass_over(segment, tail, &mut scanner, &mut sum, from, reason)?;
     }
 }
 
@@ -86,12 +86,12 @@ fn pass_over(
     segment: &Segment,
     tail: &Tail,
     scanner: &mut Scanner,
-    scanned: &mut Scanned,
+    sum: &mut Scanned,
     from: u64,
     reason: &str,
 ) -> Result<()> {
     let to = scanner.offset();
-    let next = scanned.next_position;
+    let next = sum.next_position;
     let base = match scanner.next()? {
         Found::Frame(frame) => frame.header.base,
         _ => next,
@@ -101,11 +101,11 @@ fn pass_over(
     if base > next {
         damage.positions = Some((next, base - 1));
         tail.add_hole(base - next);
-        scanned.next_position = base;
+        sum.next_position = base;
     }
-    scanned.damage.push(damage);
-    scanned.end = to;
-    scanned.stop = None;
+    sum.damage.push(damage);
+    sum.end = to;
+    sum.stop = None;
     Ok(())
 }
 
@@ -113,32 +113,34 @@ fn add_frame(
     segment: &Segment,
     tail: &Tail,
     frame: &Frame<'_>,
-    scanned: &mut Scanned,
+    sum: &mut Scanned,
 ) -> std::result::Result<(), &'static str> {
     let header = &frame.header;
-    if header.base != scanned.next_position {
+    if header.base != sum.next_position {
         return Err("the frame's position does not follow the one before");
     }
     if header.kind == Kind::EVENTS {
         segment.advance(frame.end());
         for (position, (offset, bytes)) in (header.base..).zip(frame.records()) {
             let record = Record::parse(bytes).ok_or("a record cannot be parsed")?;
-            keys_of(segment, &record, position, |keys| tail.add(keys, offset as u32))
-                .map_err(|_| "a record's strings cannot be read")?;
+            keys_of(segment, &record, position, |keys| {
+                tail.add(keys, offset as u32);
+            })
+            .map_err(|_| "a record's strings cannot be read")?;
         }
-        scanned.next_position += u64::from(header.count);
+        sum.next_position += u64::from(header.count);
     } else if header.kind == Kind::SEAL {
         segment.advance(frame.end());
-        scanned.sealed = true;
+        sum.sealed = true;
     } else if header.kind.can_be_skipped() {
         segment.advance(frame.end());
     } else {
         return Err("the frame is of a kind that this version does not know");
     }
-    scanned.frames += u64::from(!scanned.sealed);
-    scanned.end = frame.end();
-    scanned.recorded_us = scanned.recorded_us.max(header.recorded_us);
-    scanned.durable_upto = scanned.durable_upto.max(u64::from(header.durable_upto));
+    sum.frames += u64::from(!sum.sealed);
+    sum.end = frame.end();
+    sum.recorded_us = sum.recorded_us.max(header.recorded_us);
+    sum.durable_upto = sum.durable_upto.max(u64::from(header.durable_upto));
     tail.cover(frame.end(), frame.crc());
     Ok(())
 }

@@ -74,6 +74,16 @@ macro_rules! either {
     };
 }
 
+/// As `either`, where only a file can turn out to be damaged.
+macro_rules! answer {
+    ($self:expr, $part:ident => $call:expr) => {
+        match $self {
+            Part::Tail($part) => Ok($call),
+            Part::File($part) => $call,
+        }
+    };
+}
+
 impl Part {
     pub(crate) fn segment(&self) -> &Arc<Segment> {
         either!(self, part => part.segment())
@@ -96,17 +106,17 @@ impl Part {
 
     /// Offset of a record in the segment; `None` for a position whose record is damaged.
     pub(crate) fn offset(&self, local: u32) -> Result<Option<u32>> {
-        either!(self, part => part.offset(local))
+        answer!(self, part => part.offset(local))
     }
 
     /// An entity's events here.
     pub(crate) fn entity(&self, name: &str) -> Result<Option<EntityEntry>> {
-        either!(self, part => part.entity(name))
+        answer!(self, part => part.entity(name))
     }
 
     /// Local number of an entity's n-th event here.
     pub(crate) fn posting(&self, entry: &EntityEntry, nth: u32) -> Result<Option<u32>> {
-        either!(self, part => part.posting(entry, nth))
+        answer!(self, part => part.posting(entry, nth))
     }
 
     /// Entities in bytewise order: those that start with `prefix` and come after `after`.
@@ -116,17 +126,17 @@ impl Part {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>> {
-        either!(self, part => part.names(prefix, after, limit))
+        answer!(self, part => part.names(prefix, after, limit))
     }
 
     /// Local numbers of events that may have a given id.
     pub(crate) fn with_id(&self, entity: &str, id: &[u8; 16]) -> Result<Vec<u32>> {
-        either!(self, part => part.with_id(entity, id))
+        answer!(self, part => part.with_id(entity, id))
     }
 
     /// Smallest and largest clock of a zone.
     pub(crate) fn zone(&self, zone: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        either!(self, part => part.zone(zone))
+        answer!(self, part => part.zone(zone))
     }
 
     /// Entities whose first event is here.
@@ -140,19 +150,19 @@ impl Part {
     }
 
     fn with_entities(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
-        either!(self, part => part.with_entities(patterns))
+        answer!(self, part => part.with_entities(patterns))
     }
 
     fn with_facts(&self, facts: &[String]) -> Result<RoaringBitmap> {
-        either!(self, part => part.with_facts(facts))
+        answer!(self, part => part.with_facts(facts))
     }
 
     fn with_scopes(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
-        either!(self, part => part.with_scopes(patterns))
+        answer!(self, part => part.with_scopes(patterns))
     }
 
     fn with_tag(&self, tag: &str) -> Result<RoaringBitmap> {
-        either!(self, part => part.with_tag(tag))
+        answer!(self, part => part.with_tag(tag))
     }
 
     /// The events in `range` that satisfy any of the filters. No filters at all: every event.
@@ -198,7 +208,10 @@ impl Part {
         }
         match filter.clock.as_ref().filter(|_| !hits.is_empty()) {
             Some(clock) => self.by_clock(hits, clock),
-            None => Ok(Candidates { sure: hits, maybe: RoaringBitmap::new() }),
+            None => Ok(Candidates {
+                sure: hits,
+                maybe: RoaringBitmap::new(),
+            }),
         }
     }
 
@@ -208,14 +221,18 @@ impl Part {
         let mut edge = RoaringBitmap::new();
         for zone in 0..self.count().div_ceil(ZONE_EVENTS) {
             let events = zone * ZONE_EVENTS..(zone + 1) * ZONE_EVENTS;
-            let Some((min, max)) = self.zone(zone)? else { continue };
+            let Some((min, max)) = self.zone(zone)? else {
+                continue;
+            };
             if clock.contains(&min) && clock.contains(&max) {
                 within.insert_range(events);
             } else if clock.overlaps(&min, &max) {
                 edge.insert_range(events);
             }
         }
-        Ok(Candidates { sure: &hits & within, maybe: hits & edge })
+        Ok(Candidates {
+            sure: &hits & within,
+            maybe: hits & edge,
+        })
     }
 }
-

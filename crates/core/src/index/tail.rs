@@ -39,7 +39,10 @@ pub(crate) fn keys_of(
     position: u64,
     use_keys: impl FnOnce(&Keys<'_>),
 ) -> Result<()> {
-    let tags = record.tags().map(|tag| segment.string(tag)).collect::<Result<Vec<_>>>()?;
+    let tags = record
+        .tags()
+        .map(|tag| segment.string(tag))
+        .collect::<Result<Vec<_>>>()?;
     let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
     use_keys(&Keys {
         entity: &segment.string(record.entity)?,
@@ -49,7 +52,9 @@ pub(crate) fn keys_of(
         tags: &tags,
         id: record.given_id.then_some(*record.id),
         version: record.version,
-        previous: position.checked_sub(record.back).filter(|_| record.back > 0),
+        previous: position
+            .checked_sub(record.back)
+            .filter(|_| record.back > 0),
         store_clock: record.store_clock,
     });
     Ok(())
@@ -94,8 +99,16 @@ pub(crate) struct Tail {
 impl Tail {
     /// An empty tail for what comes at `start` of a segment, from position `base`.
     pub(crate) fn new(segment: &Arc<Segment>, base: u64, start: u64) -> Self {
-        let entries = Entries { end: start, ..Entries::default() };
-        Self { segment: Arc::clone(segment), base, start, entries: RwLock::new(entries) }
+        let entries = Entries {
+            end: start,
+            ..Entries::default()
+        };
+        Self {
+            segment: Arc::clone(segment),
+            base,
+            start,
+            entries: RwLock::new(entries),
+        }
     }
 
     /// Adds the next event. Its record's offset may come later, by [`Tail::place`].
@@ -142,17 +155,21 @@ impl Tail {
 
     pub(crate) fn extent(&self) -> Extent {
         let entries = self.entries.read();
-        Extent { start: self.start, end: entries.end, last_frame_crc: entries.last_frame_crc }
+        Extent {
+            start: self.start,
+            end: entries.end,
+            last_frame_crc: entries.last_frame_crc,
+        }
     }
 
-    pub(crate) fn offset(&self, local: u32) -> Result<Option<u32>> {
+    pub(crate) fn offset(&self, local: u32) -> Option<u32> {
         let offset = self.entries.read().offsets.get(local as usize).copied();
-        Ok(offset.filter(|offset| *offset != 0))
+        offset.filter(|offset| *offset != 0)
     }
 
-    pub(crate) fn entity(&self, name: &str) -> Result<Option<EntityEntry>> {
+    pub(crate) fn entity(&self, name: &str) -> Option<EntityEntry> {
         let entries = self.entries.read();
-        Ok(entries.slots.get(name).and_then(|slot| {
+        entries.slots.get(name).and_then(|slot| {
             let entity = entries.entities.get(*slot as usize)?;
             Some(EntityEntry {
                 slot: *slot,
@@ -160,37 +177,41 @@ impl Tail {
                 count: entity.postings.len() as u32,
                 previous: entity.previous,
             })
-        }))
+        })
     }
 
-    pub(crate) fn posting(&self, entry: &EntityEntry, nth: u32) -> Result<Option<u32>> {
+    pub(crate) fn posting(&self, entry: &EntityEntry, nth: u32) -> Option<u32> {
         let entries = self.entries.read();
         let entity = entries.entities.get(entry.slot as usize);
-        Ok(entity.and_then(|entity| entity.postings.get(nth as usize).copied()))
+        entity.and_then(|entity| entity.postings.get(nth as usize).copied())
     }
 
-    pub(crate) fn names(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<String>> {
+    pub(crate) fn names(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
         let entries = self.entries.read();
         let wanted = |name: &&str| name.starts_with(prefix) && after.is_none_or(|a| *name > a);
-        let mut names: Vec<&str> =
-            entries.entities.iter().map(|entity| &*entity.name).filter(wanted).collect();
+        let mut names: Vec<&str> = entries
+            .entities
+            .iter()
+            .map(|entity| &*entity.name)
+            .filter(wanted)
+            .collect();
         names.sort_unstable();
         names.truncate(limit);
-        Ok(names.into_iter().map(str::to_owned).collect())
+        names.into_iter().map(str::to_owned).collect()
     }
 
-    pub(crate) fn with_id(&self, entity: &str, id: &[u8; 16]) -> Result<Vec<u32>> {
+    pub(crate) fn with_id(&self, entity: &str, id: &[u8; 16]) -> Vec<u32> {
         let hash = super::file::id_hash(&self.segment, entity, id);
-        Ok(self.entries.read().ids.get(&hash).cloned().unwrap_or_default())
+        self.entries
+            .read()
+            .ids
+            .get(&hash)
+            .cloned()
+            .unwrap_or_default()
     }
 
-    pub(crate) fn zone(&self, zone: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        Ok(self.entries.read().zones.get(zone as usize).cloned())
+    pub(crate) fn zone(&self, zone: u32) -> Option<(Vec<u8>, Vec<u8>)> {
+        self.entries.read().zones.get(zone as usize).cloned()
     }
 
     pub(crate) fn new_entities(&self) -> u64 {
@@ -201,7 +222,7 @@ impl Tail {
         self.entries.read().last_store_clock
     }
 
-    pub(crate) fn with_entities(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
+    pub(crate) fn with_entities(&self, patterns: &[Pattern]) -> RoaringBitmap {
         let entries = self.entries.read();
         let mut hits = RoaringBitmap::new();
         for pattern in patterns {
@@ -216,16 +237,18 @@ impl Tail {
                 }
             }
         }
-        Ok(hits)
+        hits
     }
 
-    pub(crate) fn with_facts(&self, facts: &[String]) -> Result<RoaringBitmap> {
+    pub(crate) fn with_facts(&self, facts: &[String]) -> RoaringBitmap {
         let entries = self.entries.read();
-        let bitmaps = facts.iter().filter_map(|fact| entries.facts.get(fact.as_str()));
-        Ok(bitmaps.fold(RoaringBitmap::new(), |hits, bitmap| hits | bitmap))
+        let bitmaps = facts
+            .iter()
+            .filter_map(|fact| entries.facts.get(fact.as_str()));
+        bitmaps.fold(RoaringBitmap::new(), |hits, bitmap| hits | bitmap)
     }
 
-    pub(crate) fn with_scopes(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
+    pub(crate) fn with_scopes(&self, patterns: &[Pattern]) -> RoaringBitmap {
         let entries = self.entries.read();
         let mut hits = RoaringBitmap::new();
         for (scope, bitmap) in &entries.scopes {
@@ -233,11 +256,16 @@ impl Tail {
                 hits |= bitmap;
             }
         }
-        Ok(hits)
+        hits
     }
 
-    pub(crate) fn with_tag(&self, tag: &str) -> Result<RoaringBitmap> {
-        Ok(self.entries.read().tags.get(tag).cloned().unwrap_or_default())
+    pub(crate) fn with_tag(&self, tag: &str) -> RoaringBitmap {
+        self.entries
+            .read()
+            .tags
+            .get(tag)
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
@@ -259,20 +287,19 @@ impl Entries {
     }
 
     fn add_entity(&mut self, keys: &Keys<'_>, local: u32) {
-        let slot = match self.slots.get(keys.entity) {
-            Some(slot) => *slot,
-            None => {
-                let slot = self.entities.len() as u32;
-                self.slots.insert(keys.entity.into(), slot);
-                self.entities.push(TailEntity {
-                    name: keys.entity.into(),
-                    first_version: keys.version,
-                    previous: keys.previous,
-                    postings: Vec::new(),
-                });
-                self.new_entities += u64::from(keys.version == 0);
-                slot
-            }
+        let slot = if let Some(slot) = self.slots.get(keys.entity) {
+            *slot
+        } else {
+            let slot = self.entities.len() as u32;
+            self.slots.insert(keys.entity.into(), slot);
+            self.entities.push(TailEntity {
+                name: keys.entity.into(),
+                first_version: keys.version,
+                previous: keys.previous,
+                postings: Vec::new(),
+            });
+            self.new_entities += u64::from(keys.version == 0);
+            slot
         };
         if let Some(entity) = self.entities.get_mut(slot as usize) {
             entity.postings.push(local);

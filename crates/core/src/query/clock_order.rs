@@ -77,13 +77,30 @@ impl ClockOrder {
                 if part.base() + u64::from(zone * ZONE_EVENTS) >= view.end() {
                     break;
                 }
-                let Some((min, max)) = part.zone(zone)? else { continue };
-                let (near, far) = if self.backwards { (max, min) } else { (min, max) };
-                self.zones.push(Zone { part: nth, first: zone * ZONE_EVENTS, near, far });
+                let Some((min, max)) = part.zone(zone)? else {
+                    continue;
+                };
+                let (near, far) = if self.backwards {
+                    (max, min)
+                } else {
+                    (min, max)
+                };
+                self.zones.push(Zone {
+                    part: nth,
+                    first: zone * ZONE_EVENTS,
+                    near,
+                    far,
+                });
             }
         }
         let backwards = self.backwards;
-        self.zones.sort_by(|a, b| if backwards { b.near.cmp(&a.near) } else { a.near.cmp(&b.near) });
+        self.zones.sort_by(|a, b| {
+            if backwards {
+                b.near.cmp(&a.near)
+            } else {
+                a.near.cmp(&b.near)
+            }
+        });
         Ok(())
     }
 
@@ -129,14 +146,17 @@ impl ClockOrder {
             {
                 break;
             }
-            if last.as_ref().is_some_and(|last| rank((zone.far.clone(), self.extreme(false))) > *last) {
+            if last
+                .as_ref()
+                .is_some_and(|last| rank((zone.far.clone(), self.extreme(false))) > *last)
+            {
                 continue;
             }
             for (clock, position, local) in self.zone_events(view, zone)? {
                 let key = rank((clock, position));
-                let behind = last.as_ref().is_none_or(|last| {
-                    key < *last || self.inclusive && key == *last
-                });
+                let behind = last
+                    .as_ref()
+                    .is_none_or(|last| key < *last || self.inclusive && key == *last);
                 if behind {
                     kept.push((Reverse(key), zone.part, local));
                     if kept.len() > SELECTION {
@@ -149,7 +169,16 @@ impl ClockOrder {
         sorted.sort_by(|a, b| b.0.0.cmp(&a.0.0));
         Ok(sorted
             .into_iter()
-            .map(|(Reverse(key), part, local)| (unrank(key), Hit { part, local, check: false }))
+            .map(|(Reverse(key), part, local)| {
+                (
+                    unrank(key),
+                    Hit {
+                        part,
+                        local,
+                        check: false,
+                    },
+                )
+            })
             .collect())
     }
 
@@ -160,10 +189,14 @@ impl ClockOrder {
 
     /// The events of a zone that match: clock, position and local number.
     fn zone_events(&self, view: &View, zone: &Zone) -> Result<Vec<(Vec<u8>, u64, u32)>> {
-        let Some(part) = view.parts().get(zone.part) else { return Ok(Vec::new()) };
+        let Some(part) = view.parts().get(zone.part) else {
+            return Ok(Vec::new());
+        };
         let start = part.base() + u64::from(zone.first);
         let positions = start..start + u64::from(ZONE_EVENTS);
-        let Some(range) = local_range(view, zone.part, &positions) else { return Ok(Vec::new()) };
+        let Some(range) = local_range(view, zone.part, &positions) else {
+            return Ok(Vec::new());
+        };
         let found = part.candidates(&self.filters, range)?;
         let mut events = Vec::new();
         for local in &found.sure | &found.maybe {

@@ -13,6 +13,5 @@ pub use read::{Explanation, Read};
 pub use spec::{Order, ReadSpec, Subject};
 pub use verify::{Verification, VerifyProgress, VerifyReport};
 
-pub(crate) use read::single;
 pub(crate) use plan::{FirstMatch, first_match};
-
+pub(crate) use read::single;

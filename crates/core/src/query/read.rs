@@ -12,8 +12,8 @@ use super::spec::{ReadSpec, Subject};
 use crate::chain::Hash;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::index::Part;
 use crate::follower::Follower;
+use crate::index::Part;
 use crate::shared::Shared;
 use crate::view::{FoundRecord, View, record_of};
 
@@ -62,7 +62,11 @@ pub struct Explanation {
 }
 
 impl Read {
-    pub(crate) fn new(shared: Arc<Shared>, follower: Option<Arc<Follower>>, spec: ReadSpec) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        follower: Option<Arc<Follower>>,
+        spec: ReadSpec,
+    ) -> Self {
         Self {
             shared,
             follower,
@@ -86,7 +90,8 @@ impl Read {
                 return running.entities(prefix);
             }
             let limit = read.batch_bytes.load(Ordering::Relaxed);
-            read.batch_bytes.store((limit * 4).min(LARGEST_BATCH), Ordering::Relaxed);
+            read.batch_bytes
+                .store((limit * 4).min(LARGEST_BATCH), Ordering::Relaxed);
             running.batch(limit)
         })
     }
@@ -97,15 +102,14 @@ impl Read {
             if let Subject::Entities { prefix, .. } = &read.spec.subject {
                 return running.count_entities(prefix);
             }
-            match running.plan.count(&running.view)? {
-                Some(count) => Ok(count.min(running.left)),
-                None => {
-                    let mut count = 0;
-                    while running.next_hit()?.is_some() {
-                        count += 1;
-                    }
-                    Ok(count)
+            if let Some(count) = running.plan.count(&running.view)? {
+                Ok(count.min(running.left))
+            } else {
+                let mut count = 0;
+                while running.next_hit()?.is_some() {
+                    count += 1;
                 }
+                Ok(count)
             }
         })
     }
@@ -117,7 +121,10 @@ impl Read {
             while running.next_hit()?.is_some() {
                 running.touched += 1;
             }
-            Ok(Explanation { plan, records_touched: running.touched })
+            Ok(Explanation {
+                plan,
+                records_touched: running.touched,
+            })
         })
     }
 
@@ -237,7 +244,9 @@ impl Running {
         while let Some(hit) = self.plan.next(&self.view)? {
             if hit.check {
                 self.touched += 1;
-                let Some(part) = self.view.parts().get(hit.part) else { continue };
+                let Some(part) = self.view.parts().get(hit.part) else {
+                    continue;
+                };
                 if !matches_record(part, hit.local, &self.filters)? {
                     continue;
                 }
@@ -263,7 +272,9 @@ impl Running {
                 self.finished = true;
                 break;
             };
-            let Some(part) = self.view.parts().get(hit.part) else { continue };
+            let Some(part) = self.view.parts().get(hit.part) else {
+                continue;
+            };
             let found = match record_of(part, hit.local) {
                 // What was found before the damage is handed out first.
                 Err(error @ Error::Corrupt { .. }) if !batch.is_empty() => {
@@ -272,7 +283,12 @@ impl Running {
                 }
                 found => found?,
             };
-            push(&mut batch, &found, part.base() + u64::from(hit.local), &mut frame)?;
+            push(
+                &mut batch,
+                &found,
+                part.base() + u64::from(hit.local),
+                &mut frame,
+            )?;
             count += 1;
         }
         self.handed += count;
@@ -282,7 +298,8 @@ impl Running {
     fn entities(&mut self, prefix: &str) -> Result<Option<Vec<u8>>> {
         while !self.finished && self.left > 0 {
             let mut page = entities::page(&self.view, prefix, self.after_name.as_deref())?;
-            page.rows.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+            page.rows
+                .truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
             self.left -= page.rows.len() as u64;
             self.finished = page.next_after.is_none();
             self.after_name = page.next_after;
@@ -334,6 +351,12 @@ pub(crate) fn single(view: &View, position: u64) -> Result<Vec<u8>> {
     let recorded_us = found.segment.recorded_us(found.offset, record.distance)?;
     let previous = view.previous_link(position)?;
     let mut batch = BatchBuilder::new(true);
-    batch.push(found.segment, &record, position, recorded_us, Some(&previous))?;
+    batch.push(
+        found.segment,
+        &record,
+        position,
+        recorded_us,
+        Some(&previous),
+    )?;
     Ok(batch.finish())
 }

@@ -71,40 +71,60 @@ impl ReadSpec {
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let malformed = || Error::invalid("read", "is malformed");
         let mut reader = Reader::new(bytes);
-        let number = |name: &str, low: f64, reader: &mut Reader<'_>| -> Result<Option<f64>> {
+        // NaN stands for a number that is not given, -1 for what comes before position 0.
+        let number = |name: &str, reader: &mut Reader<'_>| -> Result<Option<i64>> {
             let value = reader.f64().ok_or_else(malformed)?;
-            if value.is_nan() || value == low {
-                return Ok(Some(value));
+            match position(value) {
+                _ if value.is_nan() => Ok(None),
+                Some(value) => Ok(Some(value.cast_signed())),
+                None if matches!(name, "after" | "asOf") && position(-value) == Some(1) => {
+                    Ok(Some(-1))
+                }
+                None => Err(Error::invalid(
+                    format!("options.{name}"),
+                    "is not an integer from 0 to 2^53 - 1",
+                )),
             }
-            position(value).ok_or_else(|| {
-                Error::invalid(format!("options.{name}"), "is not an integer from 0 to 2^53 - 1")
-            })?;
-            Ok(Some(value))
         };
+        let given = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
         let kind = reader.u8().ok_or_else(malformed)?;
         let flags = reader.u8().ok_or_else(malformed)?;
         reader.take(6).ok_or_else(malformed)?;
-        let from = number("from", 0.0, &mut reader)?.and_then(position);
-        // -1 stands for the start: the same as none given.
-        let after = number("after", -1.0, &mut reader)?.and_then(position);
-        let as_of = number("asOf", -1.0, &mut reader)?
-            .filter(|value| !value.is_nan())
-            .map(|value| position(value).map_or(0, |position| position + 1));
-        let limit = number("limit", 0.0, &mut reader)?.and_then(position);
+        let from = given(number("from", &mut reader)?);
+        let after = given(number("after", &mut reader)?);
+        let as_of = number("asOf", &mut reader)?.map(|position| (position + 1).cast_unsigned());
+        let limit = given(number("limit", &mut reader)?);
         let subject = Self::subject(kind, &mut reader)?.ok_or_else(malformed)?;
         if reader.remaining() > 0 {
             return Err(malformed());
         }
         if from.is_some() && after.is_some() {
-            return Err(Error::invalid("options.after", "is given together with from; choose one"));
+            return Err(Error::invalid(
+                "options.after",
+                "is given together with from; choose one",
+            ));
         }
-        let order = if flags & 2 != 0 { Order::Clock } else { Order::Position };
-        Ok(Self { subject, backwards: flags & 1 != 0, order, from, after, as_of, limit })
+        let order = if flags & 2 != 0 {
+            Order::Clock
+        } else {
+            Order::Position
+        };
+        Ok(Self {
+            subject,
+            backwards: flags & 1 != 0,
+            order,
+            from,
+            after,
+            as_of,
+            limit,
+        })
     }
 
     fn subject(kind: u8, reader: &mut Reader<'_>) -> Result<Option<Subject>> {
         fn text(reader: &mut Reader<'_>) -> Option<String> {
-            std::str::from_utf8(reader.bytes32()?).ok().map(str::to_owned)
+            std::str::from_utf8(reader.bytes32()?)
+                .ok()
+                .map(str::to_owned)
         }
         Ok(match kind {
             0 => Some(Subject::All),
@@ -120,7 +140,10 @@ impl ReadSpec {
                 let prefix = text(reader)?;
                 let given = reader.u8()? != 0;
                 let after = text(reader)?;
-                Some(Subject::Entities { prefix, after: given.then_some(after) })
+                Some(Subject::Entities {
+                    prefix,
+                    after: given.then_some(after),
+                })
             })(),
             _ => None,
         })

@@ -57,7 +57,10 @@ pub struct Verification {
 #[derive(Debug)]
 enum Scope {
     /// All segments, one after the other.
-    Log { segment: usize, cursor: Option<Cursor> },
+    Log {
+        segment: usize,
+        cursor: Option<Cursor>,
+    },
     /// One entity.
     Entity { plan: Plan, total: u64 },
 }
@@ -85,16 +88,41 @@ impl Verification {
         let (scope, total) = match entity {
             None => {
                 let total = view.segments().iter().map(|s| s.end() - HEADER_PAGE).sum();
-                (Scope::Log { segment: 0, cursor: None }, total)
+                (
+                    Scope::Log {
+                        segment: 0,
+                        cursor: None,
+                    },
+                    total,
+                )
             }
             Some(entity) => {
                 let spec = ReadSpec::new(Subject::Stream(entity.to_owned()));
                 let total = Plan::new(&spec, &view)?.count(&view)?.unwrap_or(0);
-                (Scope::Entity { plan: Plan::new(&spec, &view)?, total }, 0)
+                (
+                    Scope::Entity {
+                        plan: Plan::new(&spec, &view)?,
+                        total,
+                    },
+                    0,
+                )
             }
         };
-        let report = VerifyReport { ok: true, events: 0, entities: 0, damage: Vec::new() };
-        Ok(Self { shared, view, scope, digester: Digester::default(), report, bytes: 0, total })
+        let report = VerifyReport {
+            ok: true,
+            events: 0,
+            entities: 0,
+            damage: Vec::new(),
+        };
+        Ok(Self {
+            shared,
+            view,
+            scope,
+            digester: Digester::default(),
+            report,
+            bytes: 0,
+            total,
+        })
     }
 
     /// Does a slice of the work. The report comes when all is done.
@@ -125,21 +153,31 @@ impl Verification {
             Scope::Log { .. } => self.bytes as f64 / self.total.max(1) as f64,
             Scope::Entity { total, .. } => self.report.events as f64 / (*total).max(1) as f64,
         };
-        VerifyProgress { events: self.report.events, bytes: self.bytes, share: share.min(1.0) }
+        VerifyProgress {
+            events: self.report.events,
+            bytes: self.bytes,
+            share: share.min(1.0),
+        }
     }
 
     fn step_log(&mut self) -> Result<bool> {
         let until = self.bytes + STEP_BYTES;
         let view = self.view.clone();
         while self.bytes < until {
-            let Scope::Log { segment, cursor } = &mut self.scope else { return Ok(true) };
-            let Some(current) = view.segments().get(*segment) else { return Ok(true) };
+            let Scope::Log { segment, cursor } = &mut self.scope else {
+                return Ok(true);
+            };
+            let Some(current) = view.segments().get(*segment) else {
+                return Ok(true);
+            };
             let Some(mut at) = cursor.take() else {
                 *cursor = Some(Cursor::new(current));
                 continue;
             };
             let finished = self.step_segment(&view, current, &mut at)?;
-            let Scope::Log { segment, cursor } = &mut self.scope else { return Ok(true) };
+            let Scope::Log { segment, cursor } = &mut self.scope else {
+                return Ok(true);
+            };
             if finished {
                 *segment += 1;
             } else {
@@ -182,7 +220,7 @@ impl Verification {
         self.bytes += to - offset;
         let next = match at.scanner.next()? {
             Found::Frame(frame) if more => frame.header.base,
-            _ => self.first_behind(segment, view),
+            _ => first_behind(segment, view),
         };
         at.scanner.seek(to);
         if next > at.sums.next_position {
@@ -194,28 +232,34 @@ impl Verification {
         Ok(!more)
     }
 
-    /// Position of the first event behind a segment.
-    fn first_behind(&self, segment: &Segment, view: &View) -> u64 {
-        let number = segment.header.number;
-        let next = view.segments().iter().find(|other| other.header.number > number);
-        next.map_or(view.end(), |next| next.header.base_position)
-    }
-
     fn damaged(&mut self, damage: Damage) {
         self.report.damage.push(damage);
     }
 
     fn step_entity(&mut self) -> Result<bool> {
         for _ in 0..STEP_EVENTS {
-            let Scope::Entity { plan, .. } = &mut self.scope else { return Ok(true) };
-            let Some(hit) = plan.next(&self.view)? else { return Ok(true) };
-            let Some(part) = self.view.parts().get(hit.part) else { continue };
+            let Scope::Entity { plan, .. } = &mut self.scope else {
+                return Ok(true);
+            };
+            let Some(hit) = plan.next(&self.view)? else {
+                return Ok(true);
+            };
+            let Some(part) = self.view.parts().get(hit.part) else {
+                continue;
+            };
             let position = part.base() + u64::from(hit.local);
             let checked = record_of(part, hit.local).and_then(|found| {
                 let record = found.parse()?;
                 self.bytes += record.payload.len() as u64;
                 let time = found.segment.recorded_us(found.offset, record.distance)?;
-                check_event(&mut self.digester, &self.view, found.segment, &record, position, time)
+                check_event(
+                    &mut self.digester,
+                    &self.view,
+                    found.segment,
+                    &record,
+                    position,
+                    time,
+                )
             });
             match checked {
                 Ok(version) => {
@@ -228,6 +272,16 @@ impl Verification {
         }
         Ok(false)
     }
+}
+
+/// Position of the first event behind a segment.
+fn first_behind(segment: &Segment, view: &View) -> u64 {
+    let number = segment.header.number;
+    let next = view
+        .segments()
+        .iter()
+        .find(|other| other.header.number > number);
+    next.map_or(view.end(), |next| next.header.base_position)
 }
 
 impl Cursor {
@@ -259,7 +313,10 @@ fn check_frame(
         let mut damage = segment.damage(
             frame.offset,
             length,
-            &format!("the frame starts at position {}, not {}", header.base, at.next_position),
+            &format!(
+                "the frame starts at position {}, not {}",
+                header.base, at.next_position
+            ),
         );
         damage.positions =
             (header.base > at.next_position).then(|| (at.next_position, header.base - 1));
@@ -287,7 +344,10 @@ fn check_frame(
     if header.kind != Kind::EVENTS {
         return;
     }
-    let last = frame.records().last().and_then(|(_, bytes)| Record::parse(bytes));
+    let last = frame
+        .records()
+        .last()
+        .and_then(|(_, bytes)| Record::parse(bytes));
     if !last.is_some_and(|last| last.ends_append) {
         let reason = "the frame ends within an append";
         verification.damaged(segment.damage(frame.offset, length, reason));
@@ -337,7 +397,9 @@ fn check_event(
         let mut damage = segment.damage(0, 0, reason);
         damage.positions = Some((position, position));
         damage.entities = vec![entity.clone().into_owned()];
-        Err(Error::Corrupt { damage: vec![damage] })
+        Err(Error::Corrupt {
+            damage: vec![damage],
+        })
     };
     let previous = match record.back {
         0 if record.version == 0 => GENESIS,
@@ -348,7 +410,10 @@ fn check_event(
             None => return broken("an event's previous event cannot be read"),
         },
     };
-    let tags = record.tags().map(|tag| segment.string(tag)).collect::<Result<Vec<_>>>()?;
+    let tags = record
+        .tags()
+        .map(|tag| segment.string(tag))
+        .collect::<Result<Vec<_>>>()?;
     let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
     let digest = digester.digest(&Digestible {
         entity: &entity,
@@ -393,7 +458,9 @@ fn entities_of(view: &View, from: u64, to: u64) -> Vec<String> {
             continue;
         }
         for name in part.names("", None, usize::MAX).unwrap_or_default() {
-            let Ok(Some(entry)) = part.entity(&name) else { continue };
+            let Ok(Some(entry)) = part.entity(&name) else {
+                continue;
+            };
             let inside = (0..entry.count).any(|nth| {
                 let local = part.posting(&entry, nth).ok().flatten();
                 local.is_some_and(|local| (from..to).contains(&(base + u64::from(local))))

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::checksum::Checksum;
 use crate::error::{AtPath, Damage, Error, Result};
-use crate::fs::{File, Fs, Map, OpenMode, read_exact_at};
 use crate::frame::{DEFINITION_HEADER_LEN, FrameHeader, HEADER_LEN, RunningHash};
+use crate::fs::{File, Fs, Map, OpenMode, read_exact_at};
 use crate::limits::{ENTITY_MAX_BYTES, FRAME_MAX_BYTES};
 use crate::record::{self, LINK_AT};
 
@@ -20,7 +20,11 @@ pub(crate) use scan::{Found, Scanner};
 
 /// Name of a segment's file. Generation 1 is the one that was appended; later ones rewrite it.
 pub(crate) fn file_name(number: u64, generation: u64) -> String {
-    if generation == 1 { format!("{number:010}.seg") } else { format!("{number:010}.{generation}.seg") }
+    if generation == 1 {
+        format!("{number:010}.seg")
+    } else {
+        format!("{number:010}.{generation}.seg")
+    }
 }
 
 /// An open segment. Shared by the writer and all readers.
@@ -49,7 +53,9 @@ impl Segment {
         let mut page = vec![0; HEADER_PAGE as usize];
         let read = file.read_at(&mut page, 0).at(path)?;
         if read < page.len() {
-            return Ok(Err(HeaderPage::Damaged("the file is shorter than its header page")));
+            return Ok(Err(HeaderPage::Damaged(
+                "the file is shorter than its header page",
+            )));
         }
         match SegmentHeader::decode(&page) {
             HeaderPage::Whole(header) => Ok(Ok(Self::new(header, &page, path, file)?)),
@@ -94,6 +100,11 @@ impl Segment {
         self.end.fetch_max(end, Ordering::Release);
     }
 
+    /// Where the index of the segment is, once it is sealed.
+    pub(crate) fn index_path(&self) -> PathBuf {
+        self.path.with_extension("idx")
+    }
+
     /// Length of the file, used or not.
     pub(crate) fn file_length(&self) -> Result<u64> {
         self.file.length().at(&self.path)
@@ -109,7 +120,10 @@ impl Segment {
 
     /// Bytes of a range below the end: from the map, or copied.
     fn bytes(&self, offset: u64, length: usize) -> Result<Option<Cow<'_, [u8]>>> {
-        let Some(end) = offset.checked_add(length as u64).filter(|end| *end <= self.end()) else {
+        let Some(end) = offset
+            .checked_add(length as u64)
+            .filter(|end| *end <= self.end())
+        else {
             return Ok(None);
         };
         if let Some(map) = &self.map {
@@ -143,13 +157,19 @@ impl Segment {
     /// When the frame was recorded that starts `distance` bytes before a record.
     pub(crate) fn recorded_us(&self, offset: u64, distance: u32) -> Result<u64> {
         let damaged = || self.damaged(offset, LINK_AT as u64, "a record's frame cannot be found");
-        let at = offset.checked_sub(u64::from(distance)).ok_or_else(damaged)?;
+        let at = offset
+            .checked_sub(u64::from(distance))
+            .ok_or_else(damaged)?;
         let bytes = self.bytes(at, HEADER_LEN)?.ok_or_else(damaged)?;
         let header = bytes.first_chunk().ok_or_else(damaged)?;
         FrameHeader::decode(header, &self.checksum, at)
             .map(|header| header.recorded_us)
             .ok_or_else(|| {
-                self.damaged(at, HEADER_LEN as u64, "a frame's header does not match its CRC")
+                self.damaged(
+                    at,
+                    HEADER_LEN as u64,
+                    "a frame's header does not match its CRC",
+                )
             })
     }
 
@@ -163,9 +183,11 @@ impl Segment {
         let head = self
             .bytes(offset, DEFINITION_HEADER_LEN)?
             .ok_or_else(|| damaged("a string stands past the end of the segment"))?;
-        let length = usize::from(head.get(4..).and_then(<[u8]>::first_chunk).map_or(0, |b| {
-            u16::from_le_bytes(*b)
-        }));
+        let length = usize::from(
+            head.get(4..)
+                .and_then(<[u8]>::first_chunk)
+                .map_or(0, |b| u16::from_le_bytes(*b)),
+        );
         if length == 0 || length > ENTITY_MAX_BYTES {
             return Err(damaged("a string's length cannot be one"));
         }
@@ -191,7 +213,9 @@ impl Segment {
 
     /// A damage of this segment as an error.
     pub(crate) fn damaged(&self, offset: u64, length: u64, reason: &str) -> Error {
-        Error::Corrupt { damage: vec![self.damage(offset, length, reason)] }
+        Error::Corrupt {
+            damage: vec![self.damage(offset, length, reason)],
+        }
     }
 
     pub(crate) fn damage(&self, offset: u64, length: u64, reason: &str) -> Damage {

@@ -144,7 +144,8 @@ impl Group {
         if let Some(offset) = dictionary.offsets.get(text) {
             return *offset;
         }
-        let offset = self.offset + (HEADER_LEN + DEFINITIONS_LENGTH_LEN + self.definitions.len()) as u64;
+        let offset =
+            self.offset + (HEADER_LEN + DEFINITIONS_LENGTH_LEN + self.definitions.len()) as u64;
         put_definition(&mut self.definitions, text, checksum, offset);
         dictionary.offsets.insert(text.into(), offset as u32);
         self.defined.push(text.into());
@@ -155,7 +156,11 @@ impl Group {
     pub(super) fn push(&mut self, record: &NewRecord<'_>, slot: u32, digest: Hash) {
         let start = self.records.len();
         record.encode(&mut self.records);
-        self.planned.push(Planned { start, slot, digest });
+        self.planned.push(Planned {
+            start,
+            slot,
+            digest,
+        });
     }
 
     /// Ends the append whose last event was pushed.
@@ -176,7 +181,11 @@ impl Group {
         let header = FrameHeader {
             length: length as u32,
             kind: Kind::EVENTS,
-            flags: if self.definitions.is_empty() { 0 } else { FLAG_DEFINITIONS },
+            flags: if self.definitions.is_empty() {
+                0
+            } else {
+                FLAG_DEFINITIONS
+            },
             base: self.base,
             count: self.planned.len() as u32,
             durable_upto: durable_upto as u32,
@@ -211,7 +220,10 @@ impl Group {
             crate::frame::Checked::check(&bytes, checksum, self.offset).is_ok(),
             "a finished frame reads back whole"
         );
-        Finished { bytes, record_offsets }
+        Finished {
+            bytes,
+            record_offsets,
+        }
     }
 
     /// An upper bound of the frame that these bytes of an append could need in a fresh segment.

@@ -109,6 +109,9 @@ struct Outstanding {
     bytes: u64,
 }
 
+/// A sink and the outcomes that are for it.
+type SinkShare = (Arc<dyn OutcomeSink>, Vec<(u32, Outcome)>);
+
 /// Outcomes on their way, in the order of the appends.
 #[derive(Debug, Default)]
 struct Delivery {
@@ -130,7 +133,11 @@ impl Writer {
         let mapped = relaxed && shared.fs.keeps_allocations(&shared.directory);
         Self {
             boot_id: shared.host.boot_id(),
-            mode: if mapped { WriteMode::Map } else { WriteMode::Write },
+            mode: if mapped {
+                WriteMode::Map
+            } else {
+                WriteMode::Write
+            },
             head_page,
             queue,
             keeper,
@@ -194,7 +201,10 @@ impl Writer {
                     }
                 }
             }
-            if self.sync_deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+            if self
+                .sync_deadline()
+                .is_some_and(|deadline| deadline <= Instant::now())
+            {
                 let _ = self.sync_now();
             }
         }
@@ -242,7 +252,11 @@ impl Writer {
                 Verdict::NeedsSegment(bound) => {
                     if bound > FRAME_MAX_BYTES {
                         let (limit, actual) = (FRAME_MAX_BYTES, bound);
-                        return Err(Error::LimitExceeded { argument: "events".into(), limit, actual });
+                        return Err(Error::LimitExceeded {
+                            argument: "events".into(),
+                            limit,
+                            actual,
+                        });
                     }
                     self.rotate(bound)?;
                     *group = self.open_group();
@@ -262,7 +276,10 @@ impl Writer {
     /// Writes the group, syncs if that is asked for, publishes it, and releases the outcomes.
     fn commit(&mut self, group: &mut Group, delivery: &mut Delivery) {
         let sync = delivery.sync || self.shared.options.durability == Durability::Sync;
-        let mut written = self.write(group);
+        let mut written = match self.shared.poisoned() {
+            Some(error) => Err(error),
+            None => self.write(group),
+        };
         if written.is_ok() && sync && self.unsynced_bytes() > 0 {
             written = self.sync();
         }
@@ -286,10 +303,8 @@ impl Writer {
         if group.is_empty() {
             return Ok(());
         }
-        if let Some(error) = self.shared.poisoned() {
-            return Err(error);
-        }
-        if self.unsynced_bytes() > 0 && self.unsynced_bytes() + group.length() > UNSYNCED_MAX_BYTES {
+        if self.unsynced_bytes() > 0 && self.unsynced_bytes() + group.length() > UNSYNCED_MAX_BYTES
+        {
             self.sync()?;
         }
         let heads = &mut self.heads;
@@ -323,7 +338,10 @@ impl Writer {
     }
 
     fn count_frame(&mut self, frame: &[u8]) {
-        let header = frame.first_chunk().copied().unwrap_or([0; crate::frame::HEADER_LEN]);
+        let header = frame
+            .first_chunk()
+            .copied()
+            .unwrap_or([0; crate::frame::HEADER_LEN]);
         let crc = frame.last_chunk().map_or(0, |crc| u32::from_le_bytes(*crc));
         self.running.add((header, crc));
         self.frames += 1;
@@ -371,7 +389,11 @@ impl Writer {
             store_id: self.shared.store_id,
             boot_id: self.boot_id,
             segment: self.active.header.number,
-            offset: if poisoned { self.durable_upto } else { self.offset },
+            offset: if poisoned {
+                self.durable_upto
+            } else {
+                self.offset
+            },
             next_position: self.next_position,
             durable_upto: self.durable_upto,
             manifest_generation: self.keeper.manifest_generation(),
@@ -383,7 +405,9 @@ impl Writer {
     /// When what is written must be synced at the latest.
     fn sync_deadline(&self) -> Option<Instant> {
         let interval = self.shared.options.durability == Durability::Interval;
-        let since = self.unsynced_since.filter(|_| interval && self.shared.poisoned().is_none())?;
+        let since = self
+            .unsynced_since
+            .filter(|_| interval && self.shared.poisoned().is_none())?;
         if self.unsynced_events >= self.shared.options.fsync_event_count {
             return Some(since);
         }
@@ -392,11 +416,15 @@ impl Writer {
 
     /// Chores that must not delay an acknowledgement: timers, runs, the next segment.
     fn after_commit(&mut self) {
-        if self.sync_deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+        if self
+            .sync_deadline()
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
             let _ = self.sync_now();
         }
         let covered = self.offset - self.tail.extent().start;
-        if self.tail.count() >= RUN_MAX_EVENTS || covered >= RUN_MAX_BYTES && self.tail.count() > 0 {
+        if self.tail.count() >= RUN_MAX_EVENTS || covered >= RUN_MAX_BYTES && self.tail.count() > 0
+        {
             self.start_run();
         }
         if !self.spare_requested && self.offset > self.active_size / 2 {
@@ -414,7 +442,10 @@ impl Writer {
         let full = std::mem::replace(&mut self.tail, Arc::clone(&tail));
         let part = crate::index::Part::Tail(tail);
         self.shared.change_layout(|layout| layout.parts.push(part));
-        self.keeper.ask(Job::Run { tail: full, stretch: self.stretch() });
+        self.keeper.ask(Job::Run {
+            tail: full,
+            stretch: self.stretch(),
+        });
         self.keeper.wait_for_backlog();
     }
 
@@ -428,10 +459,12 @@ impl Writer {
 
     /// Hands the decided outcomes to their sinks, in order, each sink's together.
     fn deliver(&self, delivery: &mut Delivery) {
-        let mut current: Option<(Arc<dyn OutcomeSink>, Vec<(u32, Outcome)>)> = None;
+        let mut current: Option<SinkShare> = None;
         let (mut appends, mut bytes) = (0, 0);
         for outcome in delivery.decided.drain(..) {
-            let Some(one) = delivery.outstanding.pop_front() else { break };
+            let Some(one) = delivery.outstanding.pop_front() else {
+                break;
+            };
             appends += 1;
             bytes += one.bytes;
             match &mut current {
@@ -465,7 +498,9 @@ impl Writer {
     fn reject(&self, delivery: &mut Delivery) {
         delivery.decided.clear();
         let error = self.shared.poisoned().unwrap_or(Error::Closed);
-        delivery.decided.resize(delivery.outstanding.len(), Err(error));
+        delivery
+            .decided
+            .resize(delivery.outstanding.len(), Err(error));
         self.deliver(delivery);
     }
 }
@@ -473,11 +508,17 @@ impl Writer {
 /// Notes who waits for what, before any of it is worked on.
 fn enlist(work: &VecDeque<Work>, delivery: &mut Delivery) {
     for one in work {
-        let Work::Append(submission) = one else { continue };
+        let Work::Append(submission) = one else {
+            continue;
+        };
         for (sequence, append) in &submission.appends {
             let bytes = append.as_ref().map_or(0, |range| range.len() as u64);
             let sink = Arc::clone(&submission.sink);
-            delivery.outstanding.push_back(Outstanding { sink, sequence: *sequence, bytes });
+            delivery.outstanding.push_back(Outstanding {
+                sink,
+                sequence: *sequence,
+                bytes,
+            });
         }
     }
 }

@@ -23,14 +23,21 @@ impl Writer {
         if let Some(error) = self.shared.refuses_writes() {
             return Err(error);
         }
-        if append.durability.is_some_and(|asked| asked < self.shared.options.durability) {
+        if append
+            .durability
+            .is_some_and(|asked| asked < self.shared.options.durability)
+        {
             return Err(Error::invalid(
                 "options.durability",
                 "is weaker than the store's; an append can only ask for more",
             ));
         }
         let view = self.inner_view(group);
-        if append.events.first().is_some_and(|event| event.id.is_some()) {
+        if append
+            .events
+            .first()
+            .is_some_and(|event| event.id.is_some())
+        {
             match self.find_duplicate(append, &view, group)? {
                 Known::New => {}
                 Known::Duplicate(receipt) => return Ok(Verdict::Settled(receipt)),
@@ -38,9 +45,8 @@ impl Writer {
             }
         }
         let slots = self.check_expected(append, &view)?;
-        match self.check_conditions(append, &view, group)? {
-            Conflict::No => {}
-            Conflict::Undecided => return Ok(Verdict::CommitFirst),
+        if let Conflict::Undecided = check_conditions(append, &view, group)? {
+            return Ok(Verdict::CommitFirst);
         }
         if append.events.is_empty() {
             return Ok(Verdict::Settled(Receipt {
@@ -68,29 +74,38 @@ impl Writer {
 
     /// Whether an earlier append had the same ids.
     fn find_duplicate(&self, append: &Append<'_>, view: &View, group: &Group) -> Result<Known> {
-        let in_group = |event: &NewEvent<'_>, id: &[u8; 16]| -> Result<bool> {
+        let in_group = |event: &NewEvent<'_>, id: &[u8; 16]| {
             // Records of the open group cannot be read back: a possible hit is judged after it.
-            let locals = self.tail.with_id(event.entity, id)?;
-            Ok(locals.iter().any(|local| self.tail.base() + u64::from(*local) >= group.base))
+            let locals = self.tail.with_id(event.entity, id);
+            locals
+                .iter()
+                .any(|local| self.tail.base() + u64::from(*local) >= group.base)
         };
         let written = view.cut(group.base);
         let mut found = Vec::with_capacity(append.events.len());
         for event in &append.events {
             let id = event.id.unwrap_or_default();
-            if !group.is_empty() && in_group(event, &id)? {
+            if !group.is_empty() && in_group(event, &id) {
                 return Ok(Known::InGroup);
             }
             found.push(written.find_id(event.entity, &id)?);
         }
-        let Some(known) = found.iter().position(Option::is_some) else { return Ok(Known::New) };
+        let Some(known) = found.iter().position(Option::is_some) else {
+            return Ok(Known::New);
+        };
         let first = found.first().copied().flatten();
         let in_order = |first: u64| {
-            found.iter().enumerate().all(|(i, position)| *position == Some(first + i as u64))
+            found
+                .iter()
+                .enumerate()
+                .all(|(i, position)| *position == Some(first + i as u64))
         };
         let Some(first) = first.filter(|first| in_order(*first)) else {
             let event = append.events.get(known);
             return Err(Error::IdConflict {
-                entity: event.map(|event| event.entity.to_owned()).unwrap_or_default(),
+                entity: event
+                    .map(|event| event.entity.to_owned())
+                    .unwrap_or_default(),
                 id: event.and_then(|event| event.id).unwrap_or_default(),
                 index: known as u32,
             });
@@ -114,7 +129,13 @@ impl Writer {
             slots.push(self.heads.slot(event.entity, &written)?);
         }
         if let (Some(event), Some(expected)) = (append.events.first(), append.expected) {
-            self.expect(event.entity, slots.first().copied().unwrap_or(0), expected, 0, None)?;
+            self.expect(
+                event.entity,
+                slots.first().copied().unwrap_or(0),
+                expected,
+                0,
+                None,
+            )?;
         }
         if append.events.iter().any(|event| event.expected.is_some()) {
             let mut earlier = hashbrown::HashMap::new();
@@ -142,41 +163,31 @@ impl Writer {
             return Ok(());
         }
         let actual = (head.next_version + added).checked_sub(1);
-        Err(Error::WrongExpectedVersion { entity: entity.to_owned(), expected, actual, index })
-    }
-
-    /// Looks for an event that matches one of the conditions after its position.
-    fn check_conditions(
-        &self,
-        append: &Append<'_>,
-        view: &View,
-        group: &Group,
-    ) -> Result<Conflict> {
-        for (index, condition) in append.unless.iter().enumerate() {
-            let from = condition.after.map_or(0, |after| after + 1);
-            let found = crate::query::first_match(view, &condition.filters, from, group.base)?;
-            match found {
-                crate::query::FirstMatch::None => {}
-                crate::query::FirstMatch::Undecided => return Ok(Conflict::Undecided),
-                crate::query::FirstMatch::At(position) => {
-                    return Err(Error::ConditionFailed { position, index: index as u32 });
-                }
-            }
-        }
-        Ok(Conflict::No)
+        Err(Error::WrongExpectedVersion {
+            entity: entity.to_owned(),
+            expected,
+            actual,
+            index,
+        })
     }
 
     /// Encodes the append into the group, if there is room.
     fn place(&mut self, append: &Append<'_>, slots: &[u32], group: &mut Group) -> Verdict {
         let mark = group.mark();
         let made = (self.ids.clone(), self.last_store_clock);
-        let before: Vec<_> = slots.iter().map(|slot| (*slot, self.heads.get(*slot))).collect();
+        let before: Vec<_> = slots
+            .iter()
+            .map(|slot| (*slot, self.heads.get(*slot)))
+            .collect();
         let mut placed = Vec::with_capacity(append.events.len());
         for (event, slot) in append.events.iter().zip(slots) {
             placed.push(self.encode(event, *slot, group));
         }
         group.end_append();
-        let room = self.active_size.saturating_sub(SEAL_LEN + group.offset).min(FRAME_MAX_BYTES);
+        let room = self
+            .active_size
+            .saturating_sub(SEAL_LEN + group.offset)
+            .min(FRAME_MAX_BYTES);
         let fits = group.length() <= room;
         if fits && (mark.is_first() || group.length() <= GROUP_BYTES) {
             self.index(append, &placed);
@@ -194,7 +205,11 @@ impl Writer {
                 *place = head;
             }
         }
-        if mark.is_first() { Verdict::NeedsSegment(bound) } else { Verdict::CommitFirst }
+        if mark.is_first() {
+            Verdict::NeedsSegment(bound)
+        } else {
+            Verdict::CommitFirst
+        }
     }
 
     fn encode(&mut self, event: &NewEvent<'_>, slot: u32, group: &mut Group) -> Placed {
@@ -203,12 +218,11 @@ impl Writer {
         let previous = (head.next_version > 0).then_some(head.position);
         let checksum = self.active.checksum.clone();
         let made_clock;
-        let clock = match event.clock {
-            Some(clock) => clock,
-            None => {
-                made_clock = self.make_clock(group).to_be_bytes();
-                &made_clock[..]
-            }
+        let clock = if let Some(clock) = event.clock {
+            clock
+        } else {
+            made_clock = self.make_clock(group).to_be_bytes();
+            &made_clock[..]
         };
         let id = event.id.unwrap_or_else(|| self.make_id(group));
         let mut define = |text: &str| group.define(text, &mut self.dictionary, &checksum);
@@ -254,7 +268,12 @@ impl Writer {
         let mut kept_clock = [0; 64];
         crate::codec::patch(&mut kept_clock, 0, clock);
         let version = head.next_version;
-        Placed { version, previous, clock: kept_clock, clock_len: clock.len() as u8 }
+        Placed {
+            version,
+            previous,
+            clock: kept_clock,
+            clock_len: clock.len() as u8,
+        }
     }
 
     /// Adds the append's events to the tail: later appends of the group are judged against them.
@@ -265,7 +284,10 @@ impl Writer {
                     entity: event.entity,
                     fact: event.fact,
                     scope: event.scope,
-                    clock: placed.clock.get(..usize::from(placed.clock_len)).unwrap_or_default(),
+                    clock: placed
+                        .clock
+                        .get(..usize::from(placed.clock_len))
+                        .unwrap_or_default(),
                     tags: &event.tags,
                     id: event.id,
                     version: placed.version,
@@ -314,6 +336,25 @@ enum Conflict {
     Undecided,
 }
 
+/// Looks for an event that matches one of the conditions after its position.
+fn check_conditions(append: &Append<'_>, view: &View, group: &Group) -> Result<Conflict> {
+    for (index, condition) in append.unless.iter().enumerate() {
+        let from = condition.after.map_or(0, |after| after + 1);
+        let found = crate::query::first_match(view, &condition.filters, from, group.base)?;
+        match found {
+            crate::query::FirstMatch::None => {}
+            crate::query::FirstMatch::Undecided => return Ok(Conflict::Undecided),
+            crate::query::FirstMatch::At(position) => {
+                return Err(Error::ConditionFailed {
+                    position,
+                    index: index as u32,
+                });
+            }
+        }
+    }
+    Ok(Conflict::No)
+}
+
 fn string_bytes(event: &NewEvent<'_>) -> usize {
     let tags: usize = event.tags.iter().map(|tag| tag.len()).sum();
     event.entity.len() + event.fact.len() + event.scope.len() + event.content_type.len() + tags
@@ -323,7 +364,10 @@ fn receipt(append: &Append<'_>, first: u64, versions: Vec<u64>, duplicate: bool)
     let count = versions.len() as u64;
     let ends = versions.first().copied().zip(versions.last().copied());
     let entity = append.events.first().map(|event| event.entity);
-    let several = append.events.iter().any(|event| Some(event.entity) != entity);
+    let several = append
+        .events
+        .iter()
+        .any(|event| Some(event.entity) != entity);
     Receipt {
         positions: Some((first, first + count - 1)),
         versions: ends,

@@ -1,5 +1,5 @@
 //! What the integration tests share.
-#![allow(dead_code, missing_docs, reason = "each test uses its own share of it")]
+#![allow(dead_code, reason = "each test uses its own share of it")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,29 +10,48 @@ use tetralog_core::{
 };
 
 /// Small segments, so that little data rotates often.
-pub fn small() -> StoreOptions {
-    StoreOptions { segment_max_bytes: 1 << 20, ..StoreOptions::default() }
+pub(crate) fn small() -> StoreOptions {
+    StoreOptions {
+        segment_max_bytes: 1 << 20,
+        ..StoreOptions::default()
+    }
 }
 
-pub fn relaxed() -> StoreOptions {
-    StoreOptions { durability: Durability::None, ..StoreOptions::default() }
+pub(crate) fn relaxed() -> StoreOptions {
+    StoreOptions {
+        durability: Durability::None,
+        ..StoreOptions::default()
+    }
 }
 
-pub fn event<'a>(entity: &'a str, fact: &'a str, payload: &'a [u8]) -> NewEvent<'a> {
+pub(crate) fn event<'a>(entity: &'a str, fact: &'a str, payload: &'a [u8]) -> NewEvent<'a> {
     let content_type = "application/octet-stream";
-    NewEvent { entity, fact, content_type, payload, ..NewEvent::default() }
+    NewEvent {
+        entity,
+        fact,
+        content_type,
+        payload,
+        ..NewEvent::default()
+    }
 }
 
-pub fn append(store: &Store, events: &[NewEvent<'_>]) -> Result<Receipt> {
+pub(crate) fn append(store: &Store, events: &[NewEvent<'_>]) -> Result<Receipt> {
     store.append(events, &AppendOptions::default())
 }
 
-pub fn expecting(store: &Store, events: &[NewEvent<'_>], expected: Expected) -> Result<Receipt> {
-    let options = AppendOptions { expected: Some(expected), ..AppendOptions::default() };
+pub(crate) fn expecting(
+    store: &Store,
+    events: &[NewEvent<'_>],
+    expected: Expected,
+) -> Result<Receipt> {
+    let options = AppendOptions {
+        expected: Some(expected),
+        ..AppendOptions::default()
+    };
     store.append(events, &options)
 }
 
-pub fn read(store: &Store, spec: ReadSpec) -> Result<Vec<BatchEvent>> {
+pub(crate) fn read(store: &Store, spec: ReadSpec) -> Result<Vec<BatchEvent>> {
     let read = store.read(spec)?;
     let mut events = Vec::new();
     while let Some(batch) = read.next()? {
@@ -41,19 +60,19 @@ pub fn read(store: &Store, spec: ReadSpec) -> Result<Vec<BatchEvent>> {
     Ok(events)
 }
 
-pub fn all(store: &Store) -> Result<Vec<BatchEvent>> {
+pub(crate) fn all(store: &Store) -> Result<Vec<BatchEvent>> {
     read(store, ReadSpec::new(Subject::All))
 }
 
-pub fn stream(store: &Store, entity: &str) -> Result<Vec<BatchEvent>> {
+pub(crate) fn stream(store: &Store, entity: &str) -> Result<Vec<BatchEvent>> {
     read(store, ReadSpec::new(Subject::Stream(entity.to_owned())))
 }
 
-pub fn query(store: &Store, filters: Vec<Filter>) -> Result<Vec<BatchEvent>> {
+pub(crate) fn query(store: &Store, filters: Vec<Filter>) -> Result<Vec<BatchEvent>> {
     read(store, ReadSpec::new(Subject::Query(filters)))
 }
 
-pub fn verify(store: &Store) -> tetralog_core::VerifyReport {
+pub(crate) fn verify(store: &Store) -> tetralog_core::VerifyReport {
     let mut verification = store.verify(None).unwrap();
     loop {
         if let Some(report) = verification.step().unwrap() {
@@ -63,7 +82,7 @@ pub fn verify(store: &Store) -> tetralog_core::VerifyReport {
 }
 
 /// Copies a store's files as they are now: what another process would find after a kill.
-pub fn copy_dir(from: &Path, to: &Path) {
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -77,7 +96,7 @@ pub fn copy_dir(from: &Path, to: &Path) {
 }
 
 /// Files below a directory with an ending.
-pub fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -91,11 +110,19 @@ pub fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test plays the part of the world"
+)]
+fn remove(file: &Path) {
+    fs::remove_file(file).unwrap();
+}
+
 /// Deletes everything that is derived from the log.
-pub fn delete_derived(directory: &Path) {
+pub(crate) fn delete_derived(directory: &Path) {
     for ending in [".idx", ".run", "HEAD"] {
         for file in files(directory, ending) {
-            fs::remove_file(file).unwrap();
+            remove(&file);
         }
     }
 }

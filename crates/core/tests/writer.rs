@@ -1,0 +1,428 @@
+//! The writer: groups, failing disks, panics, many callers.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use common::{all, append, event, expecting, small, verify};
+use parking_lot::Mutex;
+use tetralog_core::fs::{File, Fs, Kind, Map, MemoryFs, OpenMode};
+use tetralog_core::{
+    AppendOptions, Durability, Error, Expected, Outcome, OutcomeSink, Store, StoreOptions,
+    SubmissionBuilder, SystemHost, Written,
+};
+
+/// What a faulty disk does.
+#[derive(Debug, Default)]
+struct Faults {
+    syncs_fail: AtomicBool,
+    writes_fail: AtomicBool,
+    full: AtomicBool,
+    syncs: AtomicU64,
+}
+
+#[derive(Debug)]
+struct FaultyFs {
+    inner: Arc<MemoryFs>,
+    faults: Arc<Faults>,
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    inner: Arc<dyn File>,
+    faults: Arc<Faults>,
+    segment: bool,
+}
+
+impl FaultyFs {
+    fn wrap(&self, file: Arc<dyn File>, path: &Path) -> Arc<dyn File> {
+        let segment = path.extension().is_some_and(|e| e == "seg");
+        Arc::new(FaultyFile {
+            inner: file,
+            faults: Arc::clone(&self.faults),
+            segment,
+        })
+    }
+}
+
+impl Fs for FaultyFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        Ok(self.wrap(self.inner.open(path, mode)?, path))
+    }
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.inner.create_dir_all(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.inner.list(path)
+    }
+    fn kind(&self, path: &Path) -> io::Result<Option<Kind>> {
+        self.inner.kind(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.sync_dir(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn File>>> {
+        self.inner.lock(path)
+    }
+    fn keeps_allocations(&self, path: &Path) -> bool {
+        self.inner.keeps_allocations(path)
+    }
+}
+
+impl File for FaultyFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.inner.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.segment && self.faults.writes_fail.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.inner.write_at(bytes, offset)
+    }
+    fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if self.segment {
+            self.faults.syncs.fetch_add(1, Ordering::SeqCst);
+            if self.faults.syncs_fail.load(Ordering::SeqCst) {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+        }
+        self.inner.sync()
+    }
+    fn length(&self) -> io::Result<u64> {
+        self.inner.length()
+    }
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        if self.faults.full.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(28));
+        }
+        self.inner.allocate(length)
+    }
+    fn release(&self, range: Range<u64>) -> io::Result<()> {
+        self.inner.release(range)
+    }
+    fn map(&self) -> io::Result<Option<Map>> {
+        self.inner.map()
+    }
+}
+
+fn faulty(options: StoreOptions) -> (Store, Arc<Faults>, Arc<MemoryFs>) {
+    let inner = Arc::new(MemoryFs::default());
+    let faults = Arc::new(Faults::default());
+    let fs = Arc::new(FaultyFs {
+        inner: Arc::clone(&inner),
+        faults: Arc::clone(&faults),
+    });
+    let store = Store::open_with(fs, Arc::new(SystemHost), "/store".into(), options).unwrap();
+    (store, faults, inner)
+}
+
+/// Collects outcomes as they arrive.
+#[derive(Debug, Default)]
+struct Collector {
+    outcomes: Mutex<Vec<(u32, Outcome)>>,
+    changed: parking_lot::Condvar,
+}
+
+impl Collector {
+    fn wait(&self, count: usize) -> Vec<(u32, Outcome)> {
+        let mut outcomes = self.outcomes.lock();
+        while outcomes.len() < count {
+            self.changed.wait(&mut outcomes);
+        }
+        outcomes.clone()
+    }
+}
+
+impl OutcomeSink for Collector {
+    fn deliver(&self, outcomes: Vec<(u32, Outcome)>) {
+        self.outcomes.lock().extend(outcomes);
+        self.changed.notify_all();
+    }
+}
+
+#[test]
+fn a_failed_sync_poisons_the_store_and_nothing_is_acknowledged_after_it() {
+    let (store, faults, inner) = faulty(small());
+    append(&store, &[event("a", "f", b"1")]).unwrap();
+    faults.syncs_fail.store(true, Ordering::SeqCst);
+    let error = append(&store, &[event("a", "f", b"2")]).unwrap_err();
+    assert_eq!(error.code(), "ERR_POISONED");
+    assert_eq!(error.written(), Written::Unknown);
+    faults.syncs_fail.store(false, Ordering::SeqCst);
+    let syncs = faults.syncs.load(Ordering::SeqCst);
+    assert_eq!(
+        append(&store, &[event("b", "f", b"3")]).unwrap_err().code(),
+        "ERR_POISONED"
+    );
+    assert_eq!(store.sync().unwrap_err().code(), "ERR_POISONED");
+    assert_eq!(
+        faults.syncs.load(Ordering::SeqCst),
+        syncs,
+        "a failed sync is never tried again"
+    );
+    assert_eq!(
+        all(&store).unwrap().len(),
+        1,
+        "what was not acknowledged is not seen"
+    );
+    assert_eq!(store.close().unwrap_err().code(), "ERR_POISONED");
+    let store = Store::open_with(inner, Arc::new(SystemHost), "/store".into(), small()).unwrap();
+    assert!(store.damage().is_empty(), "{:?}", store.damage());
+    assert!(!all(&store).unwrap().is_empty());
+    append(&store, &[event("a", "f", b"4")]).unwrap();
+    assert!(verify(&store).ok);
+}
+
+#[test]
+fn a_failed_write_poisons_the_store() {
+    let (store, faults, _) = faulty(small());
+    faults.writes_fail.store(true, Ordering::SeqCst);
+    assert_eq!(
+        append(&store, &[event("a", "f", b"1")]).unwrap_err().code(),
+        "ERR_POISONED"
+    );
+    assert_eq!(store.head().unwrap(), None);
+}
+
+#[test]
+fn every_outcome_of_a_failed_group_is_unknown_refusals_too() {
+    let (store, faults, _) = faulty(small());
+    faults.syncs_fail.store(true, Ordering::SeqCst);
+    let mut submission = SubmissionBuilder::new();
+    let none = AppendOptions {
+        expected: Some(Expected::None),
+        ..AppendOptions::default()
+    };
+    submission.push(1, &[event("a", "f", b"")], &none);
+    submission.push(2, &[event("a", "f", b"")], &none);
+    let sink = Arc::new(Collector::default());
+    store
+        .submit(
+            submission.finish(),
+            Arc::clone(&sink) as Arc<dyn OutcomeSink>,
+        )
+        .unwrap();
+    for (_, outcome) in sink.wait(2) {
+        assert_eq!(outcome.unwrap_err().code(), "ERR_POISONED");
+    }
+}
+
+#[test]
+fn a_refusal_never_arrives_before_the_event_it_is_about_can_be_read() {
+    #[derive(Debug)]
+    struct Checker(Arc<Store>, Arc<Collector>);
+    impl OutcomeSink for Checker {
+        fn deliver(&self, outcomes: Vec<(u32, Outcome)>) {
+            for (_, outcome) in &outcomes {
+                if let Err(Error::WrongExpectedVersion { actual, .. }) = outcome {
+                    assert!(self.0.version("a").unwrap() >= *actual);
+                }
+            }
+            self.1.deliver(outcomes);
+        }
+    }
+    let store = Arc::new(Store::memory(small()).unwrap());
+    let collector = Arc::new(Collector::default());
+    let sink = Arc::new(Checker(Arc::clone(&store), Arc::clone(&collector)));
+    let mut submission = SubmissionBuilder::new();
+    for sequence in 0..100 {
+        let none = AppendOptions {
+            expected: Some(Expected::None),
+            ..AppendOptions::default()
+        };
+        submission.push(sequence, &[event("a", "f", b"")], &none);
+    }
+    store.submit(submission.finish(), sink).unwrap();
+    let outcomes = collector.wait(100);
+    assert_eq!(
+        outcomes
+            .iter()
+            .filter(|(_, outcome)| outcome.is_ok())
+            .count(),
+        1
+    );
+    let order: Vec<u32> = outcomes.iter().map(|(sequence, _)| *sequence).collect();
+    assert_eq!(
+        order,
+        (0..100).collect::<Vec<u32>>(),
+        "outcomes come in the order of the appends"
+    );
+}
+
+#[test]
+fn a_full_disk_refuses_appends_and_harms_nothing() {
+    let (store, faults, inner) = faulty(small());
+    let payload = vec![1; 300_000];
+    append(&store, &[event("a", "f", &payload)]).unwrap();
+    faults.full.store(true, Ordering::SeqCst);
+    let mut written = 1;
+    let error = loop {
+        match append(&store, &[event("a", "f", &payload)]) {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code(), "ERR_DISK_FULL");
+    assert_eq!(error.written(), Written::No);
+    assert_eq!(all(&store).unwrap().len(), written, "reads go on");
+    append(&store, &[event("a", "f", b"small still fits")]).unwrap();
+    faults.full.store(false, Ordering::SeqCst);
+    append(&store, &[event("a", "f", &payload)]).unwrap();
+    store.close().unwrap();
+    let store = Store::open_with(inner, Arc::new(SystemHost), "/store".into(), small()).unwrap();
+    assert_eq!(all(&store).unwrap().len(), written + 2);
+    assert!(verify(&store).ok);
+}
+
+#[test]
+fn expected_versions_serialize_concurrent_callers() {
+    let store = Arc::new(Store::memory(small()).unwrap());
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            std::thread::spawn(move || {
+                let mut wins = 0;
+                while wins < 50 {
+                    let expected = match store.version("counter").unwrap() {
+                        Some(version) => Expected::Version(version),
+                        None => Expected::None,
+                    };
+                    match expecting(&store, &[event("counter", "increased", b"")], expected) {
+                        Ok(_) => wins += 1,
+                        Err(Error::WrongExpectedVersion { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(store.version("counter").unwrap(), Some(199));
+    let versions: Vec<u64> = all(&store).unwrap().iter().map(|e| e.version).collect();
+    assert_eq!(versions, (0..200).collect::<Vec<u64>>());
+}
+
+#[test]
+fn too_much_in_flight_is_refused_in_its_place() {
+    let options = StoreOptions {
+        max_in_flight_bytes: 1 << 20,
+        ..small()
+    };
+    let store = Store::memory(options).unwrap();
+    let payload = vec![0; 400_000];
+    let mut submission = SubmissionBuilder::new();
+    for sequence in 0..5 {
+        submission.push(
+            sequence,
+            &[event("a", "f", &payload)],
+            &AppendOptions::default(),
+        );
+    }
+    let sink = Arc::new(Collector::default());
+    store
+        .submit(
+            submission.finish(),
+            Arc::clone(&sink) as Arc<dyn OutcomeSink>,
+        )
+        .unwrap();
+    let outcomes = sink.wait(5);
+    let codes: Vec<Option<&str>> = outcomes
+        .iter()
+        .map(|(_, o)| o.as_ref().err().map(Error::code))
+        .collect();
+    assert_eq!(codes[..2], [None, None]);
+    assert_eq!(codes[2..], [Some("ERR_OVERLOADED"); 3]);
+    assert_eq!(all(&store).unwrap().len(), 2);
+}
+
+#[test]
+fn a_frame_larger_than_a_segment_gets_one_of_its_own() {
+    let store = Store::memory(small()).unwrap();
+    append(&store, &[event("a", "f", b"before")]).unwrap();
+    let payload = vec![9; 5 << 20];
+    append(
+        &store,
+        &[event("a", "f", &payload), event("b", "f", &payload)],
+    )
+    .unwrap();
+    append(&store, &[event("a", "f", b"after")]).unwrap();
+    let events = all(&store).unwrap();
+    assert_eq!(events.len(), 4);
+    assert_eq!(events[2].payload, payload);
+    assert!(verify(&store).ok);
+}
+
+#[test]
+fn an_append_larger_than_a_frame_is_refused_with_nothing_written() {
+    let options = StoreOptions {
+        max_payload_bytes: 48 << 20,
+        ..small()
+    };
+    let store = Store::memory(options).unwrap();
+    let payload = vec![9; 33 << 20];
+    let error = append(
+        &store,
+        &[event("a", "f", &payload), event("b", "f", &payload)],
+    );
+    assert_eq!(error.unwrap_err().code(), "ERR_LIMIT_EXCEEDED");
+    assert_eq!(store.head().unwrap(), None);
+    let receipt = append(&store, &[event("a", "f", b"next")]).unwrap();
+    assert_eq!(receipt.versions, Some((0, 0)));
+}
+
+#[test]
+fn relaxed_appends_are_synced_by_time_by_count_and_on_request() {
+    let options = StoreOptions {
+        durability: Durability::Interval,
+        fsync_interval_ms: 20,
+        fsync_event_count: 10,
+        ..small()
+    };
+    let (store, _, _) = faulty(options);
+    append(&store, &[event("a", "f", b"")]).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while store.stats().unwrap().synced_position != Some(0) {
+        assert!(std::time::Instant::now() < deadline, "the timer syncs");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let lazy = StoreOptions {
+        durability: Durability::None,
+        ..small()
+    };
+    let (store, _, _) = faulty(lazy);
+    append(&store, &[event("a", "f", b"")]).unwrap();
+    assert_eq!(store.stats().unwrap().synced_position, None);
+    let strict = AppendOptions {
+        durability: Some(Durability::Sync),
+        ..AppendOptions::default()
+    };
+    store.append(&[event("a", "f", b"")], &strict).unwrap();
+    assert_eq!(store.stats().unwrap().synced_position, Some(1));
+    append(&store, &[event("a", "f", b"")]).unwrap();
+    store.sync().unwrap();
+    assert_eq!(store.stats().unwrap().synced_position, Some(2));
+    let payload = vec![0; 1 << 20];
+    for _ in 0..20 {
+        append(&store, &[event("a", "f", &payload)]).unwrap();
+    }
+    assert!(
+        store.stats().unwrap().synced_position > Some(2),
+        "never far beyond the last sync"
+    );
+}
