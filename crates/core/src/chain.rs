@@ -114,10 +114,7 @@ pub struct Digester {
 
 impl Default for Digester {
     fn default() -> Self {
-        Self {
-            keyed: blake3::Hasher::new_derive_key(DIGEST_CONTEXT),
-            buffer: Vec::new(),
-        }
+        Self { keyed: blake3::Hasher::new_derive_key(DIGEST_CONTEXT), buffer: Vec::new() }
     }
 }
 
@@ -181,54 +178,18 @@ mod tests {
         let mut digester = Digester::default();
         let base = digester.digest(&event(&["a"]));
         let variants: Vec<Hash> = [
-            Digestible {
-                entity: "order:2",
-                ..event(&["a"])
-            },
-            Digestible {
-                version: 1,
-                ..event(&["a"])
-            },
-            Digestible {
-                fact: "paid",
-                ..event(&["a"])
-            },
-            Digestible {
-                scope: "",
-                ..event(&["a"])
-            },
-            Digestible {
-                clock: &[1, 2],
-                ..event(&["a"])
-            },
-            Digestible {
-                id: [8; 16],
-                ..event(&["a"])
-            },
-            Digestible {
-                recorded_us: 1,
-                ..event(&["a"])
-            },
-            Digestible {
-                tags: &["b"],
-                ..event(&["a"])
-            },
-            Digestible {
-                content_type: "",
-                ..event(&["a"])
-            },
-            Digestible {
-                metadata_kind: MetadataKind::Json,
-                ..event(&["a"])
-            },
-            Digestible {
-                metadata_hash: [1; 32],
-                ..event(&["a"])
-            },
-            Digestible {
-                payload_hash: [1; 32],
-                ..event(&["a"])
-            },
+            Digestible { entity: "order:2", ..event(&["a"]) },
+            Digestible { version: 1, ..event(&["a"]) },
+            Digestible { fact: "paid", ..event(&["a"]) },
+            Digestible { scope: "", ..event(&["a"]) },
+            Digestible { clock: &[1, 2], ..event(&["a"]) },
+            Digestible { id: [8; 16], ..event(&["a"]) },
+            Digestible { recorded_us: 1, ..event(&["a"]) },
+            Digestible { tags: &["b"], ..event(&["a"]) },
+            Digestible { content_type: "", ..event(&["a"]) },
+            Digestible { metadata_kind: MetadataKind::Json, ..event(&["a"]) },
+            Digestible { metadata_hash: [1; 32], ..event(&["a"]) },
+            Digestible { payload_hash: [1; 32], ..event(&["a"]) },
         ]
         .iter()
         .map(|variant| digester.digest(variant))
@@ -242,16 +203,8 @@ mod tests {
     #[test]
     fn moving_a_byte_between_neighbouring_strings_changes_the_digest() {
         let mut digester = Digester::default();
-        let one = digester.digest(&Digestible {
-            entity: "ab",
-            fact: "c",
-            ..event(&[])
-        });
-        let two = digester.digest(&Digestible {
-            entity: "a",
-            fact: "bc",
-            ..event(&[])
-        });
+        let one = digester.digest(&Digestible { entity: "ab", fact: "c", ..event(&[]) });
+        let two = digester.digest(&Digestible { entity: "a", fact: "bc", ..event(&[]) });
         assert_ne!(one, two);
     }
 }

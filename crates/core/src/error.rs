@@ -108,11 +108,13 @@ pub enum Error {
         reason: String,
     },
     /// An argument is larger than its limit.
-    #[error("{argument} is {actual}, over the limit of {limit}")]
+    #[error("{argument} has {actual} {unit}, over the limit of {limit} {unit}")]
     LimitExceeded {
         /// Its name, like `events[3].payload`.
         argument: String,
-        /// The limit, in the unit of the argument (bytes or a count).
+        /// What is counted: bytes, events, tags or entries.
+        unit: &'static str,
+        /// The limit.
         limit: u64,
         /// What was given.
         actual: u64,
@@ -239,29 +241,17 @@ impl Error {
     pub fn io(path: &Path, error: &io::Error) -> Self {
         let code = error.raw_os_error();
         if error.kind() == io::ErrorKind::StorageFull || code == Some(122) {
-            return Self::DiskFull {
-                path: path.to_owned(),
-            };
+            return Self::DiskFull { path: path.to_owned() };
         }
-        Self::Io {
-            path: path.to_owned(),
-            errno: errno_name(error),
-            message: error.to_string(),
-        }
+        Self::Io { path: path.to_owned(), errno: errno_name(error), message: error.to_string() }
     }
 
     pub(crate) fn invalid(argument: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::InvalidArgument {
-            argument: argument.into(),
-            reason: reason.into(),
-        }
+        Self::InvalidArgument { argument: argument.into(), reason: reason.into() }
     }
 
     pub(crate) fn format(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Format {
-            path: path.to_owned(),
-            reason: reason.into(),
-        }
+        Self::Format { path: path.to_owned(), reason: reason.into() }
     }
 }
 

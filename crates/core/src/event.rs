@@ -58,25 +58,27 @@ impl NewEvent<'_> {
         name(self.fact, limits::FACT_MAX_BYTES, || named("fact"))?;
         text(self.scope, limits::SCOPE_MAX_BYTES, || named("scope"))?;
         no_star(self.scope, || named("scope"))?;
-        at_most(
-            self.clock.map_or(0, <[u8]>::len),
-            limits::CLOCK_MAX_BYTES,
-            || named("clock"),
-        )?;
-        text(self.content_type, limits::CONTENT_TYPE_MAX_BYTES, || {
-            named("contentType")
-        })?;
+        at_most(self.clock.map_or(0, <[u8]>::len), limits::CLOCK_MAX_BYTES, || named("clock"))?;
+        text(self.content_type, limits::CONTENT_TYPE_MAX_BYTES, || named("contentType"))?;
+        for (nth, tag) in self.tags.iter().enumerate() {
+            name(tag, limits::TAG_MAX_BYTES, || named(&format!("tags[{nth}]")))?;
+        }
         self.tags.sort_unstable();
         self.tags.dedup();
-        at_most(self.tags.len(), limits::TAGS_MAX_COUNT, || named("tags"))?;
-        for tag in &self.tags {
-            name(tag, limits::TAG_MAX_BYTES, || named("tags"))?;
+        if self.tags.len() > limits::TAGS_MAX_COUNT {
+            return Err(Error::LimitExceeded {
+                argument: named("tags"),
+                unit: "tags",
+                limit: limits::TAGS_MAX_COUNT as u64,
+                actual: self.tags.len() as u64,
+            });
         }
         let bytes = self.payload.len() as u64;
         if bytes > payload_max {
             let argument = named("payload");
             return Err(Error::LimitExceeded {
                 argument,
+                unit: "bytes",
                 limit: payload_max,
                 actual: bytes,
             });
@@ -86,6 +88,7 @@ impl NewEvent<'_> {
             let limit = limits::PAYLOAD_HARD_MAX_BYTES;
             return Err(Error::LimitExceeded {
                 argument: named("metadata"),
+                unit: "bytes",
                 limit,
                 actual: both,
             });
@@ -97,10 +100,7 @@ impl NewEvent<'_> {
 /// A string that must not be empty.
 pub(crate) fn name(value: &str, max: usize, argument: impl Fn() -> String) -> Result<()> {
     if value.is_empty() {
-        return Err(Error::invalid(
-            argument(),
-            "is empty; it needs at least 1 byte",
-        ));
+        return Err(Error::invalid(argument(), "is empty; it needs at least 1 byte"));
     }
     text(value, max, argument)
 }
@@ -109,10 +109,7 @@ pub(crate) fn name(value: &str, max: usize, argument: impl Fn() -> String) -> Re
 pub(crate) fn text(value: &str, max: usize, argument: impl Fn() -> String) -> Result<()> {
     at_most(value.len(), max, &argument)?;
     if value.as_bytes().contains(&0) {
-        return Err(Error::invalid(
-            argument(),
-            "contains a NUL character; names cannot",
-        ));
+        return Err(Error::invalid(argument(), "contains a NUL character; names cannot"));
     }
     Ok(())
 }
@@ -123,6 +120,7 @@ fn at_most(length: usize, max: usize, argument: impl Fn() -> String) -> Result<(
     }
     Err(Error::LimitExceeded {
         argument: argument(),
+        unit: "bytes",
         limit: max as u64,
         actual: length as u64,
     })
@@ -206,26 +204,11 @@ mod tests {
         };
         assert!(ok.clone().check(0, 10).is_ok());
         let too_far: [NewEvent<'_>; 5] = [
-            NewEvent {
-                entity: &long,
-                ..ok.clone()
-            },
-            NewEvent {
-                fact: &long[..257],
-                ..ok.clone()
-            },
-            NewEvent {
-                scope: &long,
-                ..ok.clone()
-            },
-            NewEvent {
-                clock: Some(&[0; 65]),
-                ..ok.clone()
-            },
-            NewEvent {
-                payload: &[0; 11],
-                ..ok.clone()
-            },
+            NewEvent { entity: &long, ..ok.clone() },
+            NewEvent { fact: &long[..257], ..ok.clone() },
+            NewEvent { scope: &long, ..ok.clone() },
+            NewEvent { clock: Some(&[0; 65]), ..ok.clone() },
+            NewEvent { payload: &[0; 11], ..ok.clone() },
         ];
         for mut event in too_far {
             let error = event.check(3, 10).unwrap_err();
@@ -233,12 +216,7 @@ mod tests {
             assert!(error.to_string().starts_with("events[3]."));
         }
         for bad in ["", "a\0b", "a*"] {
-            let error = NewEvent {
-                entity: bad,
-                ..ok.clone()
-            }
-            .check(0, 10)
-            .unwrap_err();
+            let error = NewEvent { entity: bad, ..ok.clone() }.check(0, 10).unwrap_err();
             assert_eq!(error.code(), "ERR_INVALID_ARGUMENT");
         }
     }

@@ -24,11 +24,15 @@ impl Pattern {
         }
     }
 
-    /// Reads a scope pattern: `a/*` is `a` and everything below it, `*` is everything.
-    pub fn scope(text: &str) -> Self {
+    /// Reads a scope pattern: `a/*` is `a` and everything below it, `*` is everything. `None` for any
+    /// other trailing `*`: as a prefix of bytes it would take in neighbours (`org:acme*`, `org:acme2`).
+    pub fn scope(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::Prefix(String::new()));
+        }
         match text.strip_suffix("/*") {
-            Some(parent) => Self::Below(parent.to_owned()),
-            None => Self::entity(text),
+            Some(parent) => Some(Self::Below(parent.to_owned())),
+            None => (!text.ends_with('*')).then(|| Self::Exact(text.to_owned())),
         }
     }
 
@@ -111,29 +115,12 @@ impl Filter {
     pub(crate) fn matches<T: AsRef<str>>(&self, event: &Coordinates<'_, T>) -> bool {
         let any = |patterns: &Vec<Pattern>, text| patterns.iter().any(|p| p.matches(text));
         let tagged = |tag: &String| event.tags.iter().any(|have| have.as_ref() == tag);
-        self.entity
-            .as_ref()
-            .is_none_or(|patterns| any(patterns, event.entity))
-            && self
-                .fact
-                .as_ref()
-                .is_none_or(|facts| facts.iter().any(|fact| fact == event.fact))
-            && self
-                .scope
-                .as_ref()
-                .is_none_or(|patterns| any(patterns, event.scope))
-            && self
-                .clock
-                .as_ref()
-                .is_none_or(|range| range.contains(event.clock))
-            && self
-                .tags_any
-                .as_ref()
-                .is_none_or(|tags| tags.iter().any(tagged))
-            && self
-                .tags_all
-                .as_ref()
-                .is_none_or(|tags| tags.iter().all(tagged))
+        self.entity.as_ref().is_none_or(|patterns| any(patterns, event.entity))
+            && self.fact.as_ref().is_none_or(|facts| facts.iter().any(|fact| fact == event.fact))
+            && self.scope.as_ref().is_none_or(|patterns| any(patterns, event.scope))
+            && self.clock.as_ref().is_none_or(|range| range.contains(event.clock))
+            && self.tags_any.as_ref().is_none_or(|tags| tags.iter().any(tagged))
+            && self.tags_all.as_ref().is_none_or(|tags| !tags.is_empty() && tags.iter().all(tagged))
     }
 
     /// Reads a filter from a packed request.
@@ -147,22 +134,23 @@ impl Filter {
         };
         let mut filter = Self::default();
         if present & 1 != 0 {
-            filter.entity = list(reader, "entity", |r| pattern(r, Pattern::entity))?;
+            filter.entity =
+                list(reader, "entity", |r| pattern(r, |text| Ok(Pattern::entity(text))))?;
         }
         if present & 2 != 0 {
-            filter.fact = list(reader, "fact", string)?;
+            filter.fact = list(reader, "fact", |r| Ok(string(r)))?;
         }
         if present & 4 != 0 {
-            filter.scope = list(reader, "scope", |r| pattern(r, Pattern::scope))?;
+            filter.scope = list(reader, "scope", |r| pattern(r, scope_pattern))?;
         }
         if present & 8 != 0 {
             filter.clock = clock_range(reader);
         }
         if present & 16 != 0 {
-            filter.tags_any = list(reader, "tags.any", string)?;
+            filter.tags_any = list(reader, "tags.any", |r| Ok(string(r)))?;
         }
         if present & 32 != 0 {
-            filter.tags_all = list(reader, "tags.all", string)?;
+            filter.tags_all = list(reader, "tags.all", |r| Ok(string(r)))?;
         }
         let asked = [
             filter.entity.is_some(),
@@ -172,10 +160,8 @@ impl Filter {
             filter.tags_any.is_some(),
             filter.tags_all.is_some(),
         ];
-        let complete = asked
-            .iter()
-            .enumerate()
-            .all(|(bit, have)| (present & 1 << bit != 0) == *have);
+        let complete =
+            asked.iter().enumerate().all(|(bit, have)| (present & 1 << bit != 0) == *have);
         Ok(complete.then_some(filter))
     }
 
@@ -199,10 +185,7 @@ impl Filter {
         if let Some(range) = &self.clock {
             present |= 8;
             let ends = [&range.from, &range.to, &range.before];
-            let bits = ends
-                .iter()
-                .enumerate()
-                .map(|(i, end)| u8::from(end.is_some()) << i);
+            let bits = ends.iter().enumerate().map(|(i, end)| u8::from(end.is_some()) << i);
             out.push(bits.sum());
             for end in ends.into_iter().flatten() {
                 put_bytes32(out, end);
@@ -223,58 +206,66 @@ impl Filter {
 fn list<T>(
     reader: &mut Reader<'_>,
     argument: &str,
-    item: impl Fn(&mut Reader<'_>) -> Option<T>,
+    item: impl Fn(&mut Reader<'_>) -> Result<Option<T>>,
 ) -> Result<Option<Vec<T>>> {
-    let Some(count) = reader.u32() else {
-        return Ok(None);
-    };
+    let Some(count) = reader.u32() else { return Ok(None) };
     if count as usize > FILTER_MAX_ITEMS {
-        let (limit, actual) = (FILTER_MAX_ITEMS as u64, u64::from(count));
         return Err(Error::LimitExceeded {
             argument: format!("filter.{argument}"),
-            limit,
-            actual,
+            unit: "entries",
+            limit: FILTER_MAX_ITEMS as u64,
+            actual: u64::from(count),
         });
     }
     // Every item takes at least four bytes: the count is bounded by what is there.
     if count as usize > reader.remaining() / 4 {
         return Ok(None);
     }
-    Ok((0..count).map(|_| item(reader)).collect())
+    let mut items = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let Some(item) = item(reader)? else { return Ok(None) };
+        items.push(item);
+    }
+    Ok(Some(items))
 }
 
 fn string(reader: &mut Reader<'_>) -> Option<String> {
-    std::str::from_utf8(reader.bytes32()?)
-        .ok()
-        .map(str::to_owned)
+    std::str::from_utf8(reader.bytes32()?).ok().map(str::to_owned)
 }
 
-fn pattern(reader: &mut Reader<'_>, parse: fn(&str) -> Pattern) -> Option<Pattern> {
-    let kind = reader.u8()?;
-    let text = string(reader)?;
-    match kind {
-        0 => Some(parse(&text)),
+fn pattern(
+    reader: &mut Reader<'_>,
+    parse: impl Fn(&str) -> Result<Pattern>,
+) -> Result<Option<Pattern>> {
+    let (Some(kind), Some(text)) = (reader.u8(), string(reader)) else { return Ok(None) };
+    Ok(match kind {
+        0 => Some(parse(&text)?),
         1 => Some(Pattern::Exact(text)),
         2 => Some(Pattern::Prefix(text)),
         3 => Some(Pattern::Below(text)),
         _ => None,
-    }
+    })
+}
+
+fn scope_pattern(text: &str) -> Result<Pattern> {
+    Pattern::scope(text).ok_or_else(|| {
+        Error::invalid(
+            "filter.scope",
+            format!(
+                "'{text}' ends in '*' but not in '/*': write '{}/*' for the scope and what is below it, or \
+                 {{ prefix }} for a prefix of characters",
+                text.trim_end_matches('*')
+            ),
+        )
+    })
 }
 
 fn clock_range(reader: &mut Reader<'_>) -> Option<ClockRange> {
     let present = reader.u8()?;
     let mut end = |bit: u8| -> Option<Option<Vec<u8>>> {
-        if present & bit == 0 {
-            Some(None)
-        } else {
-            Some(Some(reader.bytes32()?.to_vec()))
-        }
+        if present & bit == 0 { Some(None) } else { Some(Some(reader.bytes32()?.to_vec())) }
     };
-    Some(ClockRange {
-        from: end(1)?,
-        to: end(2)?,
-        before: end(4)?,
-    })
+    Some(ClockRange { from: end(1)?, to: end(2)?, before: end(4)? })
 }
 
 fn put_strings(out: &mut Vec<u8>, strings: &[String]) {
@@ -302,15 +293,16 @@ mod tests {
 
     #[test]
     fn a_scope_pattern_is_the_scope_and_what_is_below_not_its_neighbours() {
-        let below = Pattern::scope("org:acme/*");
+        let below = Pattern::scope("org:acme/*").unwrap();
         assert!(below.matches("org:acme"));
         assert!(below.matches("org:acme/team:eng"));
         assert!(below.matches("org:acme//x"));
         assert!(!below.matches("org:acme2"));
         assert!(!below.matches("org"));
-        assert!(Pattern::scope("*").matches(""));
-        assert!(Pattern::scope("org:acme").matches("org:acme"));
-        assert!(!Pattern::scope("org:acme").matches("org:acme/team"));
+        assert_eq!(Pattern::scope("org:acme*"), None);
+        assert!(Pattern::scope("*").unwrap().matches(""));
+        assert!(Pattern::scope("org:acme").unwrap().matches("org:acme"));
+        assert!(!Pattern::scope("org:acme").unwrap().matches("org:acme/team"));
     }
 
     #[test]
@@ -323,17 +315,10 @@ mod tests {
     #[test]
     fn a_filter_reads_back_as_it_was_packed() {
         let filter = Filter {
-            entity: Some(vec![
-                Pattern::Exact("a".into()),
-                Pattern::Prefix("b".into()),
-            ]),
+            entity: Some(vec![Pattern::Exact("a".into()), Pattern::Prefix("b".into())]),
             fact: Some(vec![]),
             scope: Some(vec![Pattern::Below("c".into())]),
-            clock: Some(ClockRange {
-                from: Some(vec![1]),
-                to: None,
-                before: Some(vec![2]),
-            }),
+            clock: Some(ClockRange { from: Some(vec![1]), to: None, before: Some(vec![2]) }),
             tags_any: Some(vec!["t".into()]),
             tags_all: None,
         };

@@ -40,18 +40,8 @@ impl Follower {
         offset: u64,
         next_position: u64,
     ) -> Self {
-        let place = Place {
-            active,
-            tail,
-            offset,
-            next_position,
-            stopped: false,
-        };
-        Self {
-            page,
-            boot_id,
-            place: Mutex::new(place),
-        }
+        let place = Place { active, tail, offset, next_position, stopped: false };
+        Self { page, boot_id, place: Mutex::new(place) }
     }
 
     /// Takes up what the writer has published since.
@@ -65,11 +55,7 @@ impl Follower {
         }
         while head.segment >= place.active.header.number {
             let live = head.segment == place.active.header.number;
-            let limit = if live {
-                head.offset
-            } else {
-                place.active.file_length()?
-            };
+            let limit = if live { head.offset } else { place.active.file_length()? };
             if place.offset >= limit {
                 break;
             }

@@ -114,16 +114,8 @@ impl FrameHeader {
 
     /// Offset within the frame of the definitions, or of what comes where there are none.
     pub(crate) fn body_start(&self) -> usize {
-        let consensus = if self.flags & FLAG_CONSENSUS == 0 {
-            0
-        } else {
-            CONSENSUS_LEN
-        };
-        let length = if self.flags & FLAG_DEFINITIONS == 0 {
-            0
-        } else {
-            DEFINITIONS_LENGTH_LEN
-        };
+        let consensus = if self.flags & FLAG_CONSENSUS == 0 { 0 } else { CONSENSUS_LEN };
+        let length = if self.flags & FLAG_DEFINITIONS == 0 { 0 } else { DEFINITIONS_LENGTH_LEN };
         HEADER_LEN + consensus + length
     }
 }
@@ -156,23 +148,14 @@ impl Checked {
         checksum: &Checksum,
         offset: u64,
     ) -> Result<Self, &'static str> {
-        let header = bytes
-            .first_chunk::<HEADER_LEN>()
-            .ok_or("the frame's header is cut off")?;
+        let header = bytes.first_chunk::<HEADER_LEN>().ok_or("the frame's header is cut off")?;
         let header = FrameHeader::decode(header, checksum, offset)
             .ok_or("the frame's header does not match its CRC")?;
-        let bytes = bytes
-            .get(..header.length as usize)
-            .ok_or("the frame is cut off")?;
+        let bytes = bytes.get(..header.length as usize).ok_or("the frame is cut off")?;
         let start =
             records_start(&header, bytes).ok_or("the frame's definitions do not fit into it")?;
         let end = check_body(&header, bytes, start, checksum, offset)?;
-        Ok(Self {
-            header,
-            offset,
-            records_start: start,
-            records_end: end,
-        })
+        Ok(Self { header, offset, records_start: start, records_end: end })
     }
 
     /// The frame over the bytes that were checked.
@@ -222,11 +205,7 @@ fn check_body(
     // Between the records and the CRC: the body of other kinds, or padding. All of it counts.
     crc.update(bytes.get(at..end).unwrap_or_default());
     let held = crc.finalize() == crate::codec::u32_at(bytes, end);
-    if held {
-        Ok(at)
-    } else {
-        Err("the frame does not match its CRC")
-    }
+    if held { Ok(at) } else { Err("the frame does not match its CRC") }
 }
 
 impl<'a> Frame<'a> {
@@ -237,10 +216,7 @@ impl<'a> Frame<'a> {
 
     /// The header as it stands on disk, then the CRC: what the seal's running hash covers.
     pub(crate) fn fingerprint(&self) -> ([u8; HEADER_LEN], u32) {
-        (
-            self.bytes.first_chunk().copied().unwrap_or([0; HEADER_LEN]),
-            self.crc(),
-        )
+        (self.bytes.first_chunk().copied().unwrap_or([0; HEADER_LEN]), self.crc())
     }
 
     /// Offset behind the frame within the segment.
@@ -250,9 +226,7 @@ impl<'a> Frame<'a> {
 
     /// Body of a frame that is not of events.
     pub(crate) fn body(&self) -> &'a [u8] {
-        self.bytes
-            .get(self.records_start..self.bytes.len() - TRAILER_LEN)
-            .unwrap_or_default()
+        self.bytes.get(self.records_start..self.bytes.len() - TRAILER_LEN).unwrap_or_default()
     }
 
     /// The records: offset within the segment, and bytes.
@@ -282,10 +256,7 @@ impl RunningHash {
     /// BLAKE3 over the hash so far, the frame's header and its CRC.
     pub(crate) fn add(&mut self, (header, crc): ([u8; HEADER_LEN], u32)) {
         let mut hasher = blake3::Hasher::new();
-        hasher
-            .update(&self.0)
-            .update(&header)
-            .update(&crc.to_le_bytes());
+        hasher.update(&self.0).update(&header).update(&crc.to_le_bytes());
         self.0 = hasher.finalize().into();
     }
 }

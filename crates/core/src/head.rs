@@ -44,10 +44,7 @@ impl Head {
         let mut out = Vec::with_capacity(LEN);
         out.extend_from_slice(&MAGIC);
         put_u32(&mut out, VERSION);
-        put_u32(
-            &mut out,
-            u32::from(self.clean) | u32::from(self.poisoned) << 1,
-        );
+        put_u32(&mut out, u32::from(self.clean) | u32::from(self.poisoned) << 1);
         out.extend_from_slice(&self.store_id);
         out.extend_from_slice(&self.boot_id);
         for field in [
@@ -97,9 +94,7 @@ impl HeadPage {
     /// Opens the page for reading, if there is one.
     pub(crate) fn open(fs: &dyn Fs, directory: &Path) -> Option<Self> {
         let path = directory.join(NAME);
-        fs.open(&path, OpenMode::Read)
-            .ok()
-            .map(|file| Self { file, path })
+        fs.open(&path, OpenMode::Read).ok().map(|file| Self { file, path })
     }
 
     /// Opens the page for writing; makes it if it is missing or too short.

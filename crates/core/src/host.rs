@@ -19,9 +19,7 @@ pub struct SystemHost;
 
 impl Host for SystemHost {
     fn unix_ns(&self) -> u64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_nanos() as u64)
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
     }
 
     fn random(&self, bytes: &mut [u8]) {

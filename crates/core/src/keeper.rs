@@ -38,10 +38,7 @@ pub(crate) enum Job {
     /// Write a tail's index as a run.
     Run { tail: Arc<Tail>, stretch: Stretch },
     /// Write the index of a sealed segment and give back its unused space.
-    Seal {
-        segment: Arc<Segment>,
-        stretch: Stretch,
-    },
+    Seal { segment: Arc<Segment>, stretch: Stretch },
 }
 
 #[derive(Debug, Default)]
@@ -78,10 +75,7 @@ impl Keeper {
             shared,
             manifest_generation: AtomicU64::new(manifest.generation),
             manifest: Mutex::new(manifest),
-            state: Mutex::new(State {
-                spare,
-                ..State::default()
-            }),
+            state: Mutex::new(State { spare, ..State::default() }),
             changed: Condvar::new(),
             hurry: AtomicBool::new(false),
             jobs: Mutex::new(Some(sender)),
@@ -143,11 +137,7 @@ impl Keeper {
         if spare.size >= size {
             return Ok(spare);
         }
-        let grown = spare
-            .file
-            .allocate(size)
-            .and_then(|()| spare.file.sync())
-            .at(&spare.path);
+        let grown = spare.file.allocate(size).and_then(|()| spare.file.sync()).at(&spare.path);
         if let Err(error) = grown {
             self.state.lock().spare = Some(spare);
             return Err(error);
@@ -159,42 +149,28 @@ impl Keeper {
     fn make_spare(&self, number: u64, size: u64) -> Result<Spare> {
         let path = self.shared.segment_path(number);
         let file = self.shared.fs.open(&path, OpenMode::Create).at(&path)?;
-        let made = file
-            .allocate(size)
-            .and_then(|()| file.sync())
-            .at(&path)
-            .and_then(|()| {
-                let directory = self.shared.segments_directory();
-                self.shared.fs.sync_dir(&directory).at(&directory)?;
-                self.list(number)
-            });
+        let made = file.allocate(size).and_then(|()| file.sync()).at(&path).and_then(|()| {
+            let directory = self.shared.segments_directory();
+            self.shared.fs.sync_dir(&directory).at(&directory)?;
+            self.list(number)
+        });
         if let Err(error) = made {
             let _ = self.shared.fs.remove(&path);
             return Err(error);
         }
-        Ok(Spare {
-            file,
-            path,
-            number,
-            size,
-        })
+        Ok(Spare { file, path, number, size })
     }
 
     fn list(&self, number: u64) -> Result<()> {
         let mut manifest = self.manifest.lock();
-        if manifest
-            .segments
-            .iter()
-            .any(|(listed, _)| *listed == number)
-        {
+        if manifest.segments.iter().any(|(listed, _)| *listed == number) {
             return Ok(());
         }
         let mut next = manifest.clone();
         next.generation += 1;
         next.segments.push((number, 1));
         next.write(&*self.shared.fs, &self.shared.directory)?;
-        self.manifest_generation
-            .store(next.generation, Ordering::Release);
+        self.manifest_generation.store(next.generation, Ordering::Release);
         *manifest = next;
         Ok(())
     }
@@ -239,11 +215,7 @@ impl Keeper {
         let mut at = 0;
         while at < spare.size && !self.hurry.load(Ordering::Acquire) {
             let n = (spare.size - at).min(ZEROS as u64) as usize;
-            if spare
-                .file
-                .write_at(zeros.get(..n).unwrap_or_default(), at)
-                .is_err()
-            {
+            if spare.file.write_at(zeros.get(..n).unwrap_or_default(), at).is_err() {
                 return;
             }
             at += n as u64;
@@ -257,9 +229,7 @@ impl Keeper {
             // Its index is about to be written as a whole.
             return Ok(());
         }
-        let path = self
-            .shared
-            .run_path(segment.header.number, tail.extent().start);
+        let path = self.shared.run_path(segment.header.number, tail.extent().start);
         tail.write(&*self.shared.fs, &path, stretch)?;
         if let Some(file) = IndexFile::open(&*self.shared.fs, &path, segment) {
             self.shared.adopt(file);
@@ -270,10 +240,7 @@ impl Keeper {
     fn index_sealed(&self, segment: &Arc<Segment>, stretch: Stretch) -> Result<()> {
         build_index(&self.shared, segment, Some(stretch))?;
         let length = segment.file_length()?;
-        segment
-            .file()
-            .release(segment.end()..length)
-            .at(&segment.path)?;
+        segment.file().release(segment.end()..length).at(&segment.path)?;
         self.remove_runs(segment.header.number);
         Ok(())
     }
@@ -299,19 +266,11 @@ pub(crate) fn build_index(
 ) -> Result<()> {
     let tail = Tail::new(segment, segment.header.base_position, HEADER_PAGE);
     let mut running = segment.first_hash;
-    let scanned = index_frames(
-        segment,
-        &tail,
-        HEADER_PAGE,
-        segment.end(),
-        true,
-        Some(&mut running),
-    )?;
+    let scanned =
+        index_frames(segment, &tail, HEADER_PAGE, segment.end(), true, Some(&mut running))?;
     if !scanned.damage.is_empty() {
         shared.report(&scanned.damage);
-        return Err(Error::Corrupt {
-            damage: scanned.damage,
-        });
+        return Err(Error::Corrupt { damage: scanned.damage });
     }
     let stretch = stretch.unwrap_or(Stretch {
         recorded_us: scanned.recorded_us,

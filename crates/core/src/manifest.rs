@@ -34,10 +34,7 @@ impl Manifest {
         let mut out = Vec::with_capacity(FIXED_LEN + self.segments.len() * ROW_LEN + 4);
         out.extend_from_slice(&MAGIC);
         put_u32(&mut out, FORMAT);
-        put_u32(
-            &mut out,
-            (FIXED_LEN + self.segments.len() * ROW_LEN + 4) as u32,
-        );
+        put_u32(&mut out, (FIXED_LEN + self.segments.len() * ROW_LEN + 4) as u32);
         for features in [0, 0, 0] {
             put_u64(&mut out, features);
         }
@@ -69,18 +66,13 @@ impl Manifest {
 
     fn decode(bytes: &[u8], path: &Path) -> Result<Self> {
         let damaged = |reason: &str| Error::format(path, format!("the manifest {reason}"));
-        let (fields, crc) = bytes
-            .split_last_chunk::<4>()
-            .ok_or_else(|| damaged("is shorter than it can be"))?;
+        let (fields, crc) =
+            bytes.split_last_chunk::<4>().ok_or_else(|| damaged("is shorter than it can be"))?;
         if fields.get(..8) != Some(&MAGIC[..]) {
-            return Err(damaged(
-                "does not start with the magic bytes: this is no Tetralog store",
-            ));
+            return Err(damaged("does not start with the magic bytes: this is no Tetralog store"));
         }
         if crc32fast::hash(fields) != u32::from_le_bytes(*crc) {
-            return Err(damaged(
-                "does not match its CRC; restore it from a backup of this store",
-            ));
+            return Err(damaged("does not match its CRC; restore it from a backup of this store"));
         }
         let mut reader = Reader::new(fields.get(8..).unwrap_or_default());
         let (format, _length) = (reader.u32().unwrap_or(0), reader.u32());
@@ -107,13 +99,7 @@ impl Manifest {
                 return None;
             };
             let read_only = read_compatible != 0;
-            Some(Self {
-                store_id,
-                generation,
-                created_us,
-                segments,
-                read_only,
-            })
+            Some(Self { store_id, generation, created_us, segments, read_only })
         })();
         manifest.ok_or_else(|| damaged("has a length that does not fit its contents"))
     }
@@ -142,10 +128,7 @@ mod tests {
     #[test]
     fn a_manifest_reads_back_as_written() {
         let bytes = manifest().encode();
-        assert_eq!(
-            Manifest::decode(&bytes, Path::new("M")).unwrap(),
-            manifest()
-        );
+        assert_eq!(Manifest::decode(&bytes, Path::new("M")).unwrap(), manifest());
     }
 
     #[test]
@@ -154,14 +137,8 @@ mod tests {
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1;
-            assert!(
-                Manifest::decode(&flipped, Path::new("M")).is_err(),
-                "byte {at}"
-            );
-            assert!(
-                Manifest::decode(&bytes[..at], Path::new("M")).is_err(),
-                "cut at {at}"
-            );
+            assert!(Manifest::decode(&flipped, Path::new("M")).is_err(), "byte {at}");
+            assert!(Manifest::decode(&bytes[..at], Path::new("M")).is_err(), "cut at {at}");
         }
     }
 }

@@ -42,24 +42,9 @@ impl StoreOptions {
     pub(crate) fn check(&self) -> Result<()> {
         let ranges = [
             ("fsyncIntervalMs", self.fsync_interval_ms, 1, 3_600_000),
-            (
-                "fsyncEventCount",
-                self.fsync_event_count,
-                1,
-                limits::POSITION_MAX,
-            ),
-            (
-                "maxInFlightBytes",
-                self.max_in_flight_bytes,
-                1 << 20,
-                limits::POSITION_MAX,
-            ),
-            (
-                "maxPayloadBytes",
-                self.max_payload_bytes,
-                1,
-                limits::PAYLOAD_HARD_MAX_BYTES,
-            ),
+            ("fsyncEventCount", self.fsync_event_count, 1, limits::POSITION_MAX),
+            ("maxInFlightBytes", self.max_in_flight_bytes, 1 << 20, limits::POSITION_MAX),
+            ("maxPayloadBytes", self.max_payload_bytes, 1, limits::PAYLOAD_HARD_MAX_BYTES),
             (
                 "segmentMaxBytes",
                 self.segment_max_bytes,

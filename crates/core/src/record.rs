@@ -58,11 +58,7 @@ pub(crate) fn bounded(bytes: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader::new(bytes);
     reader.u32()?;
     let length = reader.u32()? as usize;
-    if length < FIXED_LEN {
-        None
-    } else {
-        bytes.get(..length)
-    }
+    if length < FIXED_LEN { None } else { bytes.get(..length) }
 }
 
 /// Whether a whole record matches its CRC.
@@ -140,9 +136,7 @@ impl<'a> Record<'a> {
 
 #[inline]
 fn reference(reader: &mut Reader<'_>) -> Option<u32> {
-    reader
-        .varint()
-        .and_then(|offset| u32::try_from(offset).ok())
+    reader.varint().and_then(|offset| u32::try_from(offset).ok())
 }
 
 /// What the writer puts into a record; the link and the CRC come when the frame is finished.
@@ -218,11 +212,7 @@ pub(crate) fn finish(
     offset: u64,
 ) -> u32 {
     patch(record, LINK_AT, link);
-    patch(
-        record,
-        DISTANCE_AT,
-        &((offset - frame_offset) as u32).to_le_bytes(),
-    );
+    patch(record, DISTANCE_AT, &((offset - frame_offset) as u32).to_le_bytes());
     let crc = checksum.of(offset, record.get(4..).unwrap_or_default());
     patch(record, 0, &crc.to_le_bytes());
     crc

@@ -25,16 +25,8 @@ pub(crate) const LOCK: &str = "LOCK";
 /// Where torn bytes are kept.
 const TORN: &str = "torn";
 /// Names that may stand in a directory before a store is made there.
-const OWN_NAMES: [&str; 8] = [
-    LOCK,
-    head::NAME,
-    manifest::NAME,
-    "MANIFEST.tmp",
-    "segments",
-    "runs",
-    TORN,
-    "lost+found",
-];
+const OWN_NAMES: [&str; 8] =
+    [LOCK, head::NAME, manifest::NAME, "MANIFEST.tmp", "segments", "runs", TORN, "lost+found"];
 
 /// What opening did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +60,7 @@ pub(crate) fn survey(fs: &dyn crate::fs::Fs, directory: &Path) -> Result<Option<
     let manifest = Manifest::read(fs, directory)?;
     if manifest.is_none() {
         let names = fs.list(directory).at(directory)?;
-        if let Some(foreign) = names
-            .iter()
-            .find(|name| !OWN_NAMES.contains(&name.as_str()))
-        {
+        if let Some(foreign) = names.iter().find(|name| !OWN_NAMES.contains(&name.as_str())) {
             return Err(Error::format(
                 directory,
                 format!(
@@ -112,10 +101,7 @@ pub(crate) fn create(shared: &Shared) -> Result<Manifest> {
     file.write_at(&header.encode(), 0).at(&path)?;
     file.sync().at(&path)?;
     shared.fs.sync_dir(&segments).at(&segments)?;
-    shared
-        .fs
-        .sync_dir(&shared.directory)
-        .at(&shared.directory)?;
+    shared.fs.sync_dir(&shared.directory).at(&shared.directory)?;
     let manifest = Manifest {
         store_id: shared.store_id,
         generation: 1,
@@ -124,6 +110,10 @@ pub(crate) fn create(shared: &Shared) -> Result<Manifest> {
         read_only: false,
     };
     manifest.write(&*shared.fs, &shared.directory)?;
+    if let Some(parent) = shared.directory.parent().filter(|parent| !parent.as_os_str().is_empty())
+    {
+        shared.fs.sync_dir(parent).at(parent)?;
+    }
     Ok(manifest)
 }
 
@@ -155,11 +145,7 @@ pub(crate) fn recover(
     head: Option<Head>,
 ) -> Result<Recovered> {
     let head = head.filter(|head| head.store_id == manifest.store_id);
-    let mode = if shared.options.read_only {
-        OpenMode::Read
-    } else {
-        OpenMode::Write
-    };
+    let mode = if shared.options.read_only { OpenMode::Read } else { OpenMode::Write };
     let mut found = open_segments(shared, manifest, mode)?;
     let Some(active) = found.segments.pop() else {
         return Err(Error::format(
@@ -175,15 +161,8 @@ pub(crate) fn recover(
     let number = active.header.number;
     let mut unreadable = found.damage;
     let recovered = load_active(shared, active, head, found.spare)?;
-    let listed = manifest
-        .segments
-        .iter()
-        .any(|(listed, _)| *listed == number + 1);
-    let there = shared
-        .fs
-        .kind(&shared.segment_path(number + 1))
-        .unwrap_or(None)
-        .is_some();
+    let listed = manifest.segments.iter().any(|(listed, _)| *listed == number + 1);
+    let there = shared.fs.kind(&shared.segment_path(number + 1)).unwrap_or(None).is_some();
     let ahead = head.is_some_and(|head| head.segment > number) && !shared.options.read_only;
     if ahead || recovered.start.sealed && listed && !there {
         shared.report(&[Damage {
@@ -217,9 +196,8 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
     let mut opened = Opened::default();
     let last = manifest.segments.len().saturating_sub(1);
     for (nth, (number, generation)) in manifest.segments.iter().enumerate() {
-        let path = shared
-            .segments_directory()
-            .join(crate::segment::file_name(*number, *generation));
+        let path =
+            shared.segments_directory().join(crate::segment::file_name(*number, *generation));
         let mut damaged = |reason: &str| {
             opened.damage.push(Damage {
                 segment: *number,
@@ -249,19 +227,32 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
             Err(HeaderPage::Zero) if nth == last && nth > 0 => {
                 let file = shared.fs.open(&path, mode).at(&path)?;
                 let size = file.length().at(&path)?;
-                opened.spare = Some(Spare {
-                    file,
-                    path,
-                    number: *number,
-                    size,
-                });
+                opened.spare = Some(Spare { file, path, number: *number, size });
             }
             Err(HeaderPage::Zero) => damaged("the header page is empty"),
             Err(HeaderPage::Damaged(reason)) => damaged(reason),
             Err(HeaderPage::Whole(_)) => {}
         }
     }
+    refuse_unlisted(shared, manifest)?;
     Ok(opened)
+}
+
+/// A segment in use that the manifest does not list: the manifest is older than the log, and going on
+/// would overwrite what came after it.
+fn refuse_unlisted(shared: &Shared, manifest: &Manifest) -> Result<()> {
+    let number = manifest.segments.last().map_or(0, |(number, _)| *number) + 1;
+    let path = shared.segment_path(number);
+    if shared.options.read_only || shared.fs.kind(&path).at(&path)?.is_none() {
+        return Ok(());
+    }
+    match Segment::open(&*shared.fs, &path, OpenMode::Read)? {
+        Ok(_) => Err(Error::format(
+            &path,
+            "the MANIFEST does not list this segment, so it is older than the log: put the newest one back",
+        )),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Takes up a sealed segment: by its index, or by reading it.
@@ -278,20 +269,9 @@ fn load_sealed(shared: &Shared, segment: &Arc<Segment>, next_base: u64) -> Resul
         return Ok(());
     }
     let length = segment.file_length()?;
-    let tail = Arc::new(Tail::new(
-        segment,
-        segment.header.base_position,
-        HEADER_PAGE,
-    ));
+    let tail = Arc::new(Tail::new(segment, segment.header.base_position, HEADER_PAGE));
     let mut running = segment.first_hash;
-    let scanned = index_frames(
-        segment,
-        &tail,
-        HEADER_PAGE,
-        length,
-        true,
-        Some(&mut running),
-    )?;
+    let scanned = index_frames(segment, &tail, HEADER_PAGE, length, true, Some(&mut running))?;
     let mut damage = scanned.damage.clone();
     if !scanned.sealed {
         damage.push(segment.damage(
@@ -362,21 +342,13 @@ fn load_active(
         && !recovery.clean
     {
         recovery.torn_bytes = cut_torn_tail(shared, &active, scanned.end, length)?;
-        settle(&active, proven.offset.max(HEADER_PAGE), scanned.end)?;
+        settle(&active, proven.durable.max(HEADER_PAGE), scanned.end, length)?;
     }
     shared.set_synced(scanned.next_position);
     shared.publish(scanned.next_position);
     let layout = shared.layout();
-    let store_clock = layout
-        .parts
-        .iter()
-        .map(Part::last_store_clock)
-        .max()
-        .unwrap_or(0);
-    let recorded_us = scanned
-        .recorded_us
-        .max(stretch.recorded_us)
-        .max(last_recorded(&layout));
+    let store_clock = layout.parts.iter().map(Part::last_store_clock).max().unwrap_or(0);
+    let recorded_us = scanned.recorded_us.max(stretch.recorded_us).max(last_recorded(&layout));
     let start = Start {
         active,
         active_size: length,
@@ -389,11 +361,7 @@ fn load_active(
         running,
         sealed: scanned.sealed,
     };
-    Ok(Recovered {
-        start,
-        spare,
-        recovery,
-    })
+    Ok(Recovered { start, spare, recovery })
 }
 
 fn last_recorded(layout: &crate::shared::Layout) -> u64 {
@@ -408,11 +376,7 @@ fn last_recorded(layout: &crate::shared::Layout) -> u64 {
 /// where the frames begin that no run covers, and the position there.
 fn load_runs(shared: &Shared, active: &Arc<Segment>) -> (u64, u64, Stretch) {
     let (mut start, mut base) = (HEADER_PAGE, active.header.base_position);
-    let mut stretch = Stretch {
-        recorded_us: 0,
-        frames: 0,
-        running: active.first_hash,
-    };
+    let mut stretch = Stretch { recorded_us: 0, frames: 0, running: active.first_hash };
     loop {
         let path = shared.run_path(active.header.number, start);
         let run = IndexFile::open(&*shared.fs, &path, active)
@@ -431,7 +395,10 @@ fn load_runs(shared: &Shared, active: &Arc<Segment>) -> (u64, u64, Stretch) {
 /// What is proven to have been durable, or acknowledged, in the active segment.
 #[derive(Debug, Clone, Copy)]
 struct Proven {
+    /// Damage below is rot.
     offset: u64,
+    /// Known to have been synced. Less than `offset` where only the page cache keeps the rest.
+    durable: u64,
     next_position: Option<u64>,
 }
 
@@ -442,13 +409,12 @@ fn proven(
     published: Option<Head>,
     limit: u64,
 ) -> Result<Proven> {
-    let mut proven = Proven {
-        offset: scanned.durable_upto,
-        next_position: None,
-    };
+    let durable = scanned.durable_upto;
+    let mut proven = Proven { offset: durable, durable, next_position: None };
     let own = head.filter(|head| head.segment == active.header.number);
     if let Some(head) = own.filter(|head| head.durable_upto > proven.offset) {
         proven.offset = head.durable_upto;
+        proven.durable = head.durable_upto;
         proven.next_position = (head.offset == head.durable_upto).then_some(head.next_position);
     }
     // Within one boot the page cache keeps what was acknowledged, synced or not.
@@ -480,14 +446,9 @@ fn pass_rot(
     let rest = index_frames(active, tail, scanned.end, limit, true, None)?;
     let mut damage = rest.damage.clone();
     if rest.end < proven.offset {
-        let reason = rest
-            .stop
-            .unwrap_or("the file is shorter than what was written");
+        let reason = rest.stop.unwrap_or("the file is shorter than what was written");
         let mut lost = active.damage(rest.end, proven.offset - rest.end, reason);
-        if let Some(next) = proven
-            .next_position
-            .filter(|next| *next > rest.next_position)
-        {
+        if let Some(next) = proven.next_position.filter(|next| *next > rest.next_position) {
             lost.positions = Some((rest.next_position, next - 1));
         }
         damage.push(lost);
@@ -496,10 +457,7 @@ fn pass_rot(
     if next_position > rest.next_position {
         tail.add_hole(next_position - rest.next_position);
     }
-    *scanned = Scanned {
-        next_position,
-        ..rest
-    };
+    *scanned = Scanned { next_position, ..rest };
     shared.report(&damage);
     Ok(())
 }
@@ -510,20 +468,14 @@ fn cut_torn_tail(shared: &Shared, active: &Segment, end: u64, length: u64) -> Re
     let mut bytes = vec![0; reach.saturating_sub(end) as usize];
     let read = active.file().read_at(&mut bytes, end).at(&active.path)?;
     bytes.truncate(read);
-    let torn = bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1);
+    let torn = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     if torn == 0 {
         return Ok(0);
     }
     bytes.truncate(torn);
     let path = torn_path(shared, active, end)?;
     crate::fs::replace(&*shared.fs, &path, &bytes).at(&path)?;
-    active
-        .file()
-        .write_at(&vec![0; torn], end)
-        .at(&active.path)?;
+    active.file().write_at(&vec![0; torn], end).at(&active.path)?;
     active.file().sync().at(&active.path)?;
     Ok(torn as u64)
 }
@@ -538,17 +490,15 @@ fn torn_path(shared: &Shared, active: &Segment, end: u64) -> Result<PathBuf> {
             return Ok(path);
         }
     }
-    Err(Error::format(
-        &directory,
-        "holds too many torn tails; remove old ones",
-    ))
+    Err(Error::format(&directory, "holds too many torn tails; remove old ones"))
 }
 
-/// Writes what is whole above the proven offset again, in place, and syncs: it may have been in the
-/// page cache only, and a sync alone does not bring back pages whose write has failed.
-fn settle(active: &Segment, proven: u64, end: u64) -> Result<()> {
+/// Writes what is whole above the durable offset again, in place, then the zeros after it, and syncs:
+/// it may have been in the page cache only, and a sync alone does not bring back pages whose write
+/// has failed.
+fn settle(active: &Segment, durable: u64, end: u64, length: u64) -> Result<()> {
     let mut buffer = vec![0; 1 << 20];
-    let mut at = proven.min(end);
+    let mut at = durable.min(end);
     while at < end {
         let n = (end - at).min(buffer.len() as u64) as usize;
         let piece = buffer.get_mut(..n).unwrap_or_default();
@@ -556,6 +506,8 @@ fn settle(active: &Segment, proven: u64, end: u64) -> Result<()> {
         active.file().write_at(piece, at).at(&active.path)?;
         at += n as u64;
     }
+    let zeros = vec![0; (length - end).min(UNSYNCED_MAX_BYTES) as usize];
+    active.file().write_at(&zeros, end).at(&active.path)?;
     active.file().sync().at(&active.path)
 }
 

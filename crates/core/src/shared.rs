@@ -161,25 +161,18 @@ impl Shared {
     }
 
     pub(crate) fn poison(&self, reason: &str) {
-        self.poisoned
-            .lock()
-            .get_or_insert_with(|| reason.to_owned());
+        self.poisoned.lock().get_or_insert_with(|| reason.to_owned());
     }
 
     /// The error of a poisoned store.
     pub(crate) fn poisoned(&self) -> Option<Error> {
-        self.poisoned
-            .lock()
-            .clone()
-            .map(|reason| Error::Poisoned { reason })
+        self.poisoned.lock().clone().map(|reason| Error::Poisoned { reason })
     }
 
     /// Why nothing may be appended, if so.
     pub(crate) fn refuses_writes(&self) -> Option<Error> {
         if self.is_damaged() {
-            let error = Error::Corrupt {
-                damage: self.damage(),
-            };
+            let error = Error::Corrupt { damage: self.damage() };
             return Some(Error::ReadOnly {
                 reason: format!("{error}; whole events stay readable"),
             });
@@ -196,11 +189,7 @@ impl Shared {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            Err(Error::Closed)
-        } else {
-            Ok(())
-        }
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
     pub(crate) fn segments_directory(&self) -> PathBuf {
@@ -213,9 +202,7 @@ impl Shared {
 
     /// The index of a stretch of the active segment.
     pub(crate) fn run_path(&self, segment: u64, start: u64) -> PathBuf {
-        self.directory
-            .join("runs")
-            .join(format!("{segment:010}-{start:010}.run"))
+        self.directory.join("runs").join(format!("{segment:010}-{start:010}.run"))
     }
 
     /// Builds the index of a stretch again from the log, in memory, and lets it answer. For an index

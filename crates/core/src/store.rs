@@ -61,12 +61,7 @@ pub struct Store {
 impl Store {
     /// Opens the store in a directory; makes it if there is none (unless `read_only`).
     pub fn open(directory: impl Into<PathBuf>, options: StoreOptions) -> Result<Self> {
-        Self::open_with(
-            Arc::new(DiskFs),
-            Arc::new(SystemHost),
-            directory.into(),
-            options,
-        )
+        Self::open_with(Arc::new(DiskFs), Arc::new(SystemHost), directory.into(), options)
     }
 
     /// Makes a store in memory: the same engine, nothing on disk.
@@ -133,13 +128,8 @@ impl Store {
         let keeper = Keeper::start(Arc::clone(shared), manifest, recovered.spare)?;
         let sealed = recovered.start.sealed;
         let start: Start = recovered.start;
-        let mut writer = Writer::new(
-            Arc::clone(shared),
-            Arc::clone(&queue),
-            Arc::clone(&keeper),
-            page,
-            start,
-        );
+        let mut writer =
+            Writer::new(Arc::clone(shared), Arc::clone(&queue), Arc::clone(&keeper), page, start);
         if sealed && let Err(error) = writer.complete_rotation() {
             keeper.stop();
             return Err(error);
@@ -261,10 +251,7 @@ impl Store {
         let outcomes = parts.into_iter().map(|(sequence, range)| {
             let bytes = submission.get(range).unwrap_or_default();
             let append = Append::decode(bytes, self.shared.options.max_payload_bytes);
-            (
-                sequence,
-                Err(append.err().unwrap_or_else(|| refusal.clone())),
-            )
+            (sequence, Err(append.err().unwrap_or_else(|| refusal.clone())))
         });
         sink.deliver(outcomes.collect());
         Ok(())
@@ -328,11 +315,7 @@ impl Store {
         if let crate::query::Subject::Stream(entity) = &spec.subject {
             check_entity(entity)?;
         }
-        Ok(Read::new(
-            Arc::clone(&self.shared),
-            self.follower.clone(),
-            spec,
-        ))
+        Ok(Read::new(Arc::clone(&self.shared), self.follower.clone(), spec))
     }
 
     /// Begins a verification of the whole log, or of one entity.
@@ -404,9 +387,7 @@ impl Drop for Store {
 }
 
 fn check_entity(entity: &str) -> Result<()> {
-    crate::event::name(entity, crate::limits::ENTITY_MAX_BYTES, || {
-        "entity".to_owned()
-    })
+    crate::event::name(entity, crate::limits::ENTITY_MAX_BYTES, || "entity".to_owned())
 }
 
 /// Takes the lock and writes down who holds it.
@@ -417,22 +398,12 @@ fn take_lock(fs: &dyn Fs, directory: &Path) -> Result<Arc<dyn File>> {
         lock.write_at(text.as_bytes(), 0).at(&path)?;
         return Ok(lock);
     }
-    let pid = fs
-        .open(&path, crate::fs::OpenMode::Read)
-        .ok()
-        .and_then(|file| {
-            let mut text = [0; 20];
-            let read = file.read_at(&mut text, 0).ok()?;
-            std::str::from_utf8(text.get(..read)?)
-                .ok()?
-                .trim()
-                .parse()
-                .ok()
-        });
-    Err(Error::Locked {
-        path: directory.to_owned(),
-        pid,
-    })
+    let pid = fs.open(&path, crate::fs::OpenMode::Read).ok().and_then(|file| {
+        let mut text = [0; 20];
+        let read = file.read_at(&mut text, 0).ok()?;
+        std::str::from_utf8(text.get(..read)?).ok()?.trim().parse().ok()
+    });
+    Err(Error::Locked { path: directory.to_owned(), pid })
 }
 
 /// Waits for the outcome of one append.

@@ -108,6 +108,7 @@ impl<'a> Append<'a> {
             let (limit, actual) = (APPEND_MAX_EVENTS as u64, events as u64);
             return Err(Error::LimitExceeded {
                 argument: "events".into(),
+                unit: "events",
                 limit,
                 actual,
             });
@@ -116,6 +117,7 @@ impl<'a> Append<'a> {
             let (limit, actual) = (FILTER_MAX_ITEMS as u64, by_entity.max(conditions) as u64);
             return Err(Error::LimitExceeded {
                 argument: "options".into(),
+                unit: "entries",
                 limit,
                 actual,
             });
@@ -150,20 +152,12 @@ impl<'a> Append<'a> {
 
     /// Ids are on all events or on none, and differ within one entity.
     fn check_ids(&self) -> Result<()> {
-        let given = self
-            .events
-            .iter()
-            .filter(|event| event.id.is_some())
-            .count();
+        let given = self.events.iter().filter(|event| event.id.is_some()).count();
         if given == 0 {
             return Ok(());
         }
         if given < self.events.len() {
-            let index = self
-                .events
-                .iter()
-                .position(|event| event.id.is_none())
-                .unwrap_or(0);
+            let index = self.events.iter().position(|event| event.id.is_none()).unwrap_or(0);
             return Err(Error::invalid(
                 format!("events[{index}].id"),
                 "is missing: give an id to all events of an append or to none",
@@ -198,7 +192,7 @@ impl<'a> Append<'a> {
         }
         for (entity, _) in &self.expected_by_entity {
             crate::event::name(entity, crate::limits::ENTITY_MAX_BYTES, || {
-                "options.expect".to_owned()
+                format!("options.expect['{entity}']")
             })?;
         }
         Ok(())
@@ -225,10 +219,7 @@ fn expected_from(
         2 => Expected::None,
         3 => Expected::Exists,
         4 => Expected::Version(position(version).ok_or_else(|| {
-            Error::invalid(
-                argument(),
-                "is not a version: an integer from 0 to 2^53 - 1",
-            )
+            Error::invalid(argument(), "is not a version: an integer from 0 to 2^53 - 1")
         })?),
         _ => return Err(Error::invalid(argument(), "is of no known kind")),
     }))
@@ -268,9 +259,7 @@ fn read_condition(reader: &mut Reader<'_>) -> Result<Option<Condition>> {
     if count as usize > FILTER_MAX_ITEMS || count as usize > reader.remaining() {
         return Ok(None);
     }
-    let filters = (0..count)
-        .map(|_| Filter::decode(reader))
-        .collect::<Result<Vec<_>>>()?;
+    let filters = (0..count).map(|_| Filter::decode(reader)).collect::<Result<Vec<_>>>()?;
     let after = if after < 0.0 {
         None
     } else {
@@ -294,16 +283,8 @@ fn read_event<'a>(reader: &mut Reader<'a>, index: usize) -> Result<Option<NewEve
     let expect_kind = fixed.u8().unwrap_or(0);
     fixed.u8();
     let mut length = || fixed.u32().unwrap_or(0) as usize;
-    let [
-        entity,
-        fact,
-        scope,
-        clock,
-        content_type,
-        tags,
-        metadata,
-        payload,
-    ] = std::array::from_fn(|_| length());
+    let [entity, fact, scope, clock, content_type, tags, metadata, payload] =
+        std::array::from_fn(|_| length());
     let version = fixed.f64().unwrap_or(0.0);
     let id = fixed.array::<16>().unwrap_or_default();
     let argument = || format!("events[{index}].expect");
@@ -329,9 +310,7 @@ fn read_tags<'a>(reader: &mut Reader<'a>, count: usize) -> Option<Vec<&'a str>> 
     if count > reader.remaining() / 4 {
         return None;
     }
-    (0..count)
-        .map(|_| std::str::from_utf8(reader.bytes32()?).ok())
-        .collect()
+    (0..count).map(|_| std::str::from_utf8(reader.bytes32()?).ok()).collect()
 }
 
 /// Packs appends as [`Append::decode`] reads them.

@@ -33,10 +33,7 @@ impl View {
 
     /// The same log, cut earlier.
     pub(crate) fn cut(&self, end: u64) -> Self {
-        Self {
-            layout: Arc::clone(&self.layout),
-            end: self.end.min(end),
-        }
+        Self { layout: Arc::clone(&self.layout), end: self.end.min(end) }
     }
 
     /// The same log with the part of a damaged index file replaced.
@@ -47,10 +44,7 @@ impl View {
                 *own = part.clone();
             }
         }
-        Self {
-            layout: Arc::new(layout),
-            end: self.end,
-        }
+        Self { layout: Arc::new(layout), end: self.end }
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -121,10 +115,7 @@ impl View {
         };
         let local = part.posting(entry, nth)?.unwrap_or_default();
         let version = entry.first_version + u64::from(nth);
-        Ok(Some(EntityHead {
-            version,
-            position: part.base() + u64::from(local),
-        }))
+        Ok(Some(EntityHead { version, position: part.base() + u64::from(local) }))
     }
 
     /// How many of an entity's events in a part the view sees.
@@ -174,9 +165,7 @@ impl View {
         if back == 0 {
             return Ok(GENESIS);
         }
-        let previous = position
-            .checked_sub(back)
-            .ok_or_else(|| self.hole(position))?;
+        let previous = position.checked_sub(back).ok_or_else(|| self.hole(position))?;
         self.link_at(previous)
     }
 
@@ -196,16 +185,11 @@ impl View {
             positions: Some((position, last)),
             entities: Vec::new(),
         };
-        Error::Corrupt {
-            damage: vec![damage],
-        }
+        Error::Corrupt { damage: vec![damage] }
     }
 
     fn is_lost(&self, position: u64) -> bool {
-        match self
-            .locate(position)
-            .and_then(|(nth, local)| Some((self.parts().get(nth)?, local)))
-        {
+        match self.locate(position).and_then(|(nth, local)| Some((self.parts().get(nth)?, local))) {
             Some((part, local)) => matches!(part.offset(local), Ok(None)),
             None => true,
         }
@@ -213,12 +197,8 @@ impl View {
 
     /// The segment that holds a position, or should: the one before the next that is there.
     fn segment_of(&self, position: u64) -> u64 {
-        let after = self
-            .segments()
-            .partition_point(|s| s.header.base_position <= position);
-        let own = after
-            .checked_sub(1)
-            .and_then(|nth| self.segments().get(nth));
+        let after = self.segments().partition_point(|s| s.header.base_position <= position);
+        let own = after.checked_sub(1).and_then(|nth| self.segments().get(nth));
         let next = self.segments().get(after).map(|next| next.header.number);
         match (own, next) {
             (Some(own), _) if self.covers(own, position) => own.header.number,
@@ -237,15 +217,10 @@ impl View {
 
     /// Positions between two neighbouring parts that no part covers.
     pub(crate) fn gaps(&self) -> Vec<(u64, u64)> {
-        let ends = self
-            .parts()
-            .iter()
-            .map(|part| part.base() + u64::from(part.count()));
+        let ends = self.parts().iter().map(|part| part.base() + u64::from(part.count()));
         let bases = self.parts().iter().map(Part::base).chain([self.end]);
         let gaps = [0].into_iter().chain(ends).zip(bases);
-        gaps.filter(|(end, base)| end < base)
-            .map(|(end, base)| (end, base - 1))
-            .collect()
+        gaps.filter(|(end, base)| end < base).map(|(end, base)| (end, base - 1)).collect()
     }
 }
 
@@ -260,11 +235,7 @@ pub(crate) struct FoundRecord<'a> {
 impl FoundRecord<'_> {
     pub(crate) fn parse(&self) -> Result<Record<'_>> {
         Record::parse(&self.bytes).ok_or_else(|| {
-            self.segment.damaged(
-                self.offset,
-                self.bytes.len() as u64,
-                "a record cannot be parsed",
-            )
+            self.segment.damaged(self.offset, self.bytes.len() as u64, "a record cannot be parsed")
         })
     }
 }
@@ -285,11 +256,7 @@ pub(crate) fn record_of(part: &Part, local: u32) -> Result<FoundRecord<'_>> {
         Some(offset) => {
             let offset = u64::from(offset);
             let bytes = segment.record(offset).map_err(lost)?;
-            Ok(FoundRecord {
-                segment,
-                offset,
-                bytes,
-            })
+            Ok(FoundRecord { segment, offset, bytes })
         }
         None => Err(lost(segment.damaged(0, 0, "the event's record is damaged"))),
     }

@@ -26,17 +26,11 @@ fn open(files: &Files) -> Result<(Store, Arc<MemoryFs>)> {
         fs.create_dir_all(path.parent().unwrap()).unwrap();
         let file = fs.open(path, OpenMode::Create).unwrap();
         file.allocate(bytes.len() as u64).unwrap();
-        let used = bytes
-            .iter()
-            .rposition(|b| *b != 0)
-            .map_or(0, |last| last + 1);
+        let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
         file.write_at(&bytes[..used], 0).unwrap();
     }
     let host = Arc::new(SystemHost);
-    Ok((
-        Store::open_with(Arc::clone(&fs) as Arc<dyn Fs>, host, root(), small())?,
-        fs,
-    ))
+    Ok((Store::open_with(Arc::clone(&fs) as Arc<dyn Fs>, host, root(), small())?, fs))
 }
 
 fn snapshot(fs: &dyn Fs, directory: &Path, files: &mut Files) {
@@ -68,13 +62,7 @@ fn example(big: usize) -> (Files, Vec<BatchEvent>) {
         };
         append(
             &store,
-            &[
-                tagged,
-                NewEvent {
-                    id: Some([n + 101; 16]),
-                    ..event("other", "fact", &payload)
-                },
-            ],
+            &[tagged, NewEvent { id: Some([n + 101; 16]), ..event("other", "fact", &payload) }],
         )
         .unwrap();
     }
@@ -118,10 +106,7 @@ fn check(store: &Store, events: &[BatchEvent], what: &str) {
     if complete {
         assert_eq!(seen as usize, events.len(), "{what}: silent loss");
     } else {
-        assert!(
-            !store.damage().is_empty(),
-            "{what}: events are missing, but no damage is named"
-        );
+        assert!(!store.damage().is_empty(), "{what}: events are missing, but no damage is named");
         assert!(store.is_read_only());
         let error = append(store, &[event("x", "y", b"z")]).unwrap_err();
         assert_eq!(error.code(), "ERR_READ_ONLY", "{what}");
@@ -140,10 +125,9 @@ fn flip_and_check(files: &Files, events: &[BatchEvent], path: &Path, at: usize, 
                 assert!(!store.damage().is_empty(), "{what}");
             }
         }
-        Err(error) => assert!(
-            matches!(error.code(), "ERR_FORMAT" | "ERR_CORRUPT"),
-            "{what}: {error}"
-        ),
+        Err(error) => {
+            assert!(matches!(error.code(), "ERR_FORMAT" | "ERR_CORRUPT"), "{what}: {error}")
+        }
     }
 }
 
@@ -168,11 +152,7 @@ fn flipped_bytes_of_a_sealed_segment_are_noticed() {
     let path = segment(1);
     let used = files[&path].iter().rposition(|b| *b != 0).unwrap() + 1;
     let ends = (4096..5200).step_by(3).chain(used - 300..used);
-    for at in (0..4096)
-        .step_by(257)
-        .chain(ends)
-        .chain((5200..used).step_by(31_013))
-    {
+    for at in (0..4096).step_by(257).chain(ends).chain((5200..used).step_by(31_013)) {
         flip_and_check(&files, &events, &path, at, true);
     }
 }
@@ -194,26 +174,16 @@ fn damaged_derived_files_are_built_again_and_harm_nothing() {
             assert_eq!(common::all(&store).unwrap(), events, "{what}");
             let red = tetralog_core::Filter {
                 tags_all: Some(vec!["red".into()]),
-                scope: Some(vec![tetralog_core::Pattern::scope("org:a/*")]),
+                scope: Some(vec![tetralog_core::Pattern::Below("org:a".into())]),
                 fact: Some(vec!["happened".into()]),
                 ..Default::default()
             };
             assert_eq!(common::query(&store, vec![red]).unwrap().len(), 6, "{what}");
-            assert_eq!(
-                common::stream(&store, "entity:1").unwrap().len(),
-                2,
-                "{what}"
-            );
+            assert_eq!(common::stream(&store, "entity:1").unwrap().len(), 2, "{what}");
             assert!(store.damage().is_empty(), "{what}");
-            append(
-                &store,
-                &[NewEvent {
-                    id: Some([1; 16]),
-                    ..event("entity:0", "f", b"")
-                }],
-            )
-            .map(|receipt| assert!(receipt.duplicate, "{what}"))
-            .unwrap();
+            append(&store, &[NewEvent { id: Some([1; 16]), ..event("entity:0", "f", b"") }])
+                .map(|receipt| assert!(receipt.duplicate, "{what}"))
+                .unwrap();
         }
     }
 }
@@ -288,11 +258,7 @@ fn a_torn_tail_is_cut_kept_aside_and_swallows_nothing() {
     store.close().unwrap();
     let mut after = Files::new();
     snapshot(&*fs, &root(), &mut after);
-    assert!(
-        after
-            .keys()
-            .any(|path| path.parent().unwrap().ends_with("torn"))
-    );
+    assert!(after.keys().any(|path| path.parent().unwrap().ends_with("torn")));
     let (store, _) = open(&after).unwrap();
     assert!(store.recovery().clean);
     assert_eq!(common::all(&store).unwrap().len(), events.len() + 1);
@@ -311,11 +277,7 @@ fn a_store_cut_anywhere_behind_its_proven_end_opens_with_whole_appends_only() {
         torn.get_mut(&path).unwrap()[at..].fill(0);
         let (store, _) = open(&torn).unwrap();
         let read = common::all(&store).unwrap();
-        assert_eq!(
-            read.len() % 2,
-            0,
-            "an append of two events is there wholly or not at all"
-        );
+        assert_eq!(read.len() % 2, 0, "an append of two events is there wholly or not at all");
         assert_eq!(read, events[..read.len()]);
     }
 }
@@ -327,11 +289,7 @@ fn a_store_of_a_newer_format_is_refused_untouched() {
         let mut newer = files.clone();
         let bytes = newer.get_mut(&path).unwrap();
         bytes[at] = 2;
-        let end = if path.ends_with("MANIFEST") {
-            bytes.len() - 4
-        } else {
-            4092
-        };
+        let end = if path.ends_with("MANIFEST") { bytes.len() - 4 } else { 4092 };
         let crc = crc32fast::hash(&bytes[..end]);
         bytes[end..end + 4].copy_from_slice(&crc.to_le_bytes());
         let error = open(&newer).map(|_| ()).unwrap_err();
@@ -342,10 +300,7 @@ fn a_store_of_a_newer_format_is_refused_untouched() {
 
 #[test]
 fn hostile_files_give_errors_not_panics() {
-    let options = StoreOptions {
-        read_only: true,
-        ..small()
-    };
+    let options = StoreOptions { read_only: true, ..small() };
     for bytes in [vec![], vec![0xff; 100], b"TETRAMAN".to_vec(), vec![0; 5000]] {
         let fs = Arc::new(MemoryFs::default());
         fs.create_dir_all(&root()).unwrap();

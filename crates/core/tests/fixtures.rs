@@ -14,24 +14,17 @@ use tetralog_core::{
 const PAYLOAD_SHOWN_BYTES: usize = 256;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
 }
 
 fn parse_bytes(text: &str) -> Vec<u8> {
-    text.split_whitespace()
-        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
-        .collect()
+    text.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }
 
 /// The bytes that a text describes; fixtures/README.md has its form.
 fn from_hex(text: &str) -> Vec<u8> {
     let mut lines = text.lines();
-    let length = lines
-        .next()
-        .and_then(|line| line.strip_prefix("length "))
-        .unwrap();
+    let length = lines.next().and_then(|line| line.strip_prefix("length ")).unwrap();
     let mut bytes = vec![0; length.parse().unwrap()];
     for line in lines {
         let (offset, rest) = line.split_once(": ").unwrap();
@@ -53,10 +46,7 @@ fn rebuild(name: &str, target: &Path) {
             let file = entry.unwrap().file_name().into_string().unwrap();
             if let Some(own) = file.strip_suffix(".hex") {
                 let text = fs::read_to_string(fixture(name).join(folder).join(&file)).unwrap();
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "a test's files, not the engine's"
-                )]
+                #[expect(clippy::disallowed_methods, reason = "a test's files, not the engine's")]
                 fs::write(target.join(folder).join(own), from_hex(&text)).unwrap();
             }
         }
@@ -110,10 +100,8 @@ fn quoted(text: &str) -> String {
 
 /// The events as events.json has them.
 fn to_json(events: &[(BatchEvent, Hash)]) -> String {
-    let objects: Vec<String> = events
-        .iter()
-        .map(|(event, previous)| object(event, previous))
-        .collect();
+    let objects: Vec<String> =
+        events.iter().map(|(event, previous)| object(event, previous)).collect();
     format!("[\n{}\n]\n", objects.join(",\n"))
 }
 
@@ -139,23 +127,14 @@ fn object(event: &BatchEvent, previous: &Hash) -> String {
         ("metadataKind", quoted(kind)),
         ("metadata", quoted(&hex(&event.metadata))),
         ("payloadBytes", event.payload.len().to_string()),
-        (
-            "payload",
-            if shown {
-                quoted(&hex(&event.payload))
-            } else {
-                "null".into()
-            },
-        ),
+        ("payload", if shown { quoted(&hex(&event.payload)) } else { "null".into() }),
         ("payloadHash", quoted(&hex(&content_hash(&event.payload)))),
         ("digest", quoted(&hex(&digest_of(event)))),
         ("previousLink", quoted(&hex(previous))),
         ("link", quoted(&hex(&event.link))),
     ];
-    let lines: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!("    \"{name}\": {value}"))
-        .collect();
+    let lines: Vec<String> =
+        fields.iter().map(|(name, value)| format!("    \"{name}\": {value}")).collect();
     format!("  {{\n{}\n  }}", lines.join(",\n"))
 }
 
@@ -167,10 +146,7 @@ fn assert_verified(store: &Store, events: u64, entities: u64) {
         }
     };
     assert_eq!(report.damage, []);
-    assert_eq!(
-        (report.ok, report.events, report.entities),
-        (true, events, entities)
-    );
+    assert_eq!((report.ok, report.events, report.entities), (true, events, entities));
 }
 
 fn expected_events(name: &str) -> String {
@@ -182,10 +158,7 @@ fn a_store_of_format_1_is_read_as_it_was_written() {
     let directory = tempfile::tempdir().unwrap();
     rebuild("format-1", directory.path());
     for read_only in [true, false] {
-        let options = StoreOptions {
-            read_only,
-            ..StoreOptions::default()
-        };
+        let options = StoreOptions { read_only, ..StoreOptions::default() };
         let store = Store::open(directory.path(), options).unwrap();
         assert_eq!(store.damage(), []);
         assert_eq!(store.recovery().torn_bytes, 0);
@@ -201,11 +174,7 @@ fn a_store_of_format_1_goes_on() {
     rebuild("format-1", directory.path());
     let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
     let last = read_all(&store).pop().unwrap().0;
-    let event = NewEvent {
-        entity: "order:1",
-        fact: "shipped",
-        ..NewEvent::default()
-    };
+    let event = NewEvent { entity: "order:1", fact: "shipped", ..NewEvent::default() };
     let receipt = store.append(&[event], &AppendOptions::default()).unwrap();
     assert_eq!(receipt.positions, Some((5, 5)));
     assert_eq!(receipt.versions, Some((3, 3)));

@@ -23,20 +23,11 @@ struct Planned {
 
 #[derive(Debug, Clone)]
 enum Op {
-    Append {
-        events: Vec<Planned>,
-        ids: bool,
-        expected: Option<Expected>,
-        unless: Option<Ask>,
-    },
-    Retry {
-        back: usize,
-    },
+    Append { events: Vec<Planned>, ids: bool, expected: Option<Expected>, unless: Option<Ask> },
+    Retry { back: usize },
     Read(Ask, Window),
     Stream(usize, Window),
-    Reopen {
-        delete: bool,
-    },
+    Reopen { delete: bool },
     Crash,
     ReadOnly,
 }
@@ -176,20 +167,12 @@ impl Ask {
             entity: self.entity.map(|(n, prefix)| {
                 let name = entity(n);
                 let short = name[..name.len() - 1].to_owned();
-                vec![if prefix {
-                    Pattern::Prefix(short)
-                } else {
-                    Pattern::Exact(name)
-                }]
+                vec![if prefix { Pattern::Prefix(short) } else { Pattern::Exact(name) }]
             }),
             fact: self.fact.as_ref().map(|list| names(list, fact)),
             scope: self.scope.map(|(n, below)| {
                 let scope = SCOPES[n].to_owned();
-                vec![if below {
-                    Pattern::Below(scope)
-                } else {
-                    Pattern::Exact(scope)
-                }]
+                vec![if below { Pattern::Below(scope) } else { Pattern::Exact(scope) }]
             }),
             clock: self.clock.map(|(from, to)| ClockRange {
                 from: Some(vec![from]),
@@ -210,10 +193,7 @@ impl Ask {
             } else {
                 event.entity == name
             }
-        }) && self
-            .fact
-            .as_ref()
-            .is_none_or(|list| list.iter().any(|n| event.fact == fact(*n)))
+        }) && self.fact.as_ref().is_none_or(|list| list.iter().any(|n| event.fact == fact(*n)))
             && self.scope.is_none_or(|(n, below)| {
                 let scope = SCOPES[n];
                 event.scope == scope || below && event.scope.starts_with(&format!("{scope}/"))
@@ -223,7 +203,7 @@ impl Ask {
                     && event.clock.as_slice() <= [to, 1].as_slice()
             })
             && self.any.as_ref().is_none_or(|list| list.iter().any(has))
-            && self.all.as_ref().is_none_or(|list| list.iter().all(has))
+            && self.all.as_ref().is_none_or(|list| !list.is_empty() && list.iter().all(has))
     }
 }
 
@@ -236,11 +216,7 @@ struct Model {
 
 impl Model {
     fn version(&self, entity: &str) -> Option<u64> {
-        self.events
-            .iter()
-            .rev()
-            .find(|e| e.entity == entity)
-            .map(|e| e.version)
+        self.events.iter().rev().find(|e| e.entity == entity).map(|e| e.version)
     }
 
     /// The window of a sorted list of events; the number of an event is its position or version.
@@ -263,22 +239,14 @@ impl Model {
                     if own == key {
                         return inclusive;
                     }
-                    if window.backwards {
-                        own < key
-                    } else {
-                        own > key
-                    }
+                    if window.backwards { own < key } else { own > key }
                 });
             } else {
                 list.retain(|e| {
                     if number(e) == start {
                         return inclusive;
                     }
-                    if window.backwards {
-                        number(e) < start
-                    } else {
-                        number(e) > start
-                    }
+                    if window.backwards { number(e) < start } else { number(e) > start }
                 });
             }
         }
@@ -290,11 +258,7 @@ impl Model {
 impl Window {
     fn apply(&self, spec: &mut ReadSpec) {
         spec.backwards = self.backwards;
-        spec.order = if self.by_clock {
-            Order::Clock
-        } else {
-            Order::Position
-        };
+        spec.order = if self.by_clock { Order::Clock } else { Order::Position };
         spec.limit = self.limit;
         match self.start {
             Some((true, start)) => spec.from = Some(start),
@@ -305,10 +269,7 @@ impl Window {
 }
 
 fn options() -> StoreOptions {
-    StoreOptions {
-        durability: tetralog_core::Durability::None,
-        ..common::small()
-    }
+    StoreOptions { durability: tetralog_core::Durability::None, ..common::small() }
 }
 
 fn to_events<'a>(known: &'a [Known], tags: &'a [Vec<&'a str>]) -> Vec<NewEvent<'a>> {
@@ -335,25 +296,13 @@ fn run(ops: &[Op], on_disk: bool) {
     let mut store = if on_disk {
         Store::open(&directory, options()).unwrap()
     } else {
-        Store::memory(StoreOptions {
-            segment_max_bytes: 1 << 20,
-            ..StoreOptions::default()
-        })
-        .unwrap()
+        Store::memory(StoreOptions { segment_max_bytes: 1 << 20, ..StoreOptions::default() })
+            .unwrap()
     };
-    let mut model = Model {
-        events: Vec::new(),
-        appended: Vec::new(),
-        next_id: 1,
-    };
+    let mut model = Model { events: Vec::new(), appended: Vec::new(), next_id: 1 };
     for (nth, op) in ops.iter().enumerate() {
         match op {
-            Op::Append {
-                events,
-                ids,
-                expected,
-                unless,
-            } => {
+            Op::Append { events, ids, expected, unless } => {
                 do_append(&store, &mut model, events, *ids, *expected, unless.as_ref());
             }
             Op::Retry { back } => {
@@ -363,10 +312,7 @@ fn run(ops: &[Op], on_disk: bool) {
                     let tags: Vec<Vec<&str>> = known.iter().map(|_| Vec::new()).collect();
                     let receipt = append(&store, &to_events(known, &tags)).unwrap();
                     assert!(receipt.duplicate);
-                    assert_eq!(
-                        receipt.positions,
-                        Some((*first, first + known.len() as u64 - 1))
-                    );
+                    assert_eq!(receipt.positions, Some((*first, first + known.len() as u64 - 1)));
                 }
             }
             Op::Read(ask, window) => check_read(&store, &model, ask, window),
@@ -374,12 +320,7 @@ fn run(ops: &[Op], on_disk: bool) {
                 let name = entity(*n);
                 let mut spec = ReadSpec::new(Subject::Stream(name.clone()));
                 window.apply(&mut spec);
-                let own = model
-                    .events
-                    .iter()
-                    .filter(|e| e.entity == name)
-                    .cloned()
-                    .collect();
+                let own = model.events.iter().filter(|e| e.entity == name).cloned().collect();
                 let wanted = Model::cut(own, window, true, &model.events);
                 let got = read(&store, spec.clone()).unwrap();
                 let versions = |list: Vec<u64>| list;
@@ -387,10 +328,7 @@ fn run(ops: &[Op], on_disk: bool) {
                     versions(got.iter().map(|e| e.version).collect()),
                     versions(wanted.iter().map(|e| e.version).collect())
                 );
-                assert_eq!(
-                    store.read(spec).unwrap().count().unwrap(),
-                    wanted.len() as u64
-                );
+                assert_eq!(store.read(spec).unwrap().count().unwrap(), wanted.len() as u64);
             }
             Op::Reopen { delete } if on_disk => {
                 store.close().unwrap();
@@ -409,14 +347,8 @@ fn run(ops: &[Op], on_disk: bool) {
                 assert!(store.damage().is_empty(), "{:?}", store.damage());
             }
             Op::ReadOnly if on_disk => {
-                let reader = Store::open(
-                    &directory,
-                    StoreOptions {
-                        read_only: true,
-                        ..options()
-                    },
-                )
-                .unwrap();
+                let reader =
+                    Store::open(&directory, StoreOptions { read_only: true, ..options() }).unwrap();
                 assert!(reader.damage().is_empty(), "{:?}", reader.damage());
                 check_all(&reader, &model);
             }
@@ -431,18 +363,10 @@ fn run(ops: &[Op], on_disk: bool) {
 }
 
 fn check_all(store: &Store, model: &Model) {
-    let everything = Window {
-        backwards: false,
-        by_clock: false,
-        start: None,
-        limit: None,
-    };
+    let everything = Window { backwards: false, by_clock: false, start: None, limit: None };
     check_read(store, model, &Ask::default(), &everything);
     for n in 0..12 {
-        assert_eq!(
-            store.version(&entity(n)).unwrap(),
-            model.version(&entity(n))
-        );
+        assert_eq!(store.version(&entity(n)).unwrap(), model.version(&entity(n)));
     }
     let mut entities: Vec<&str> = model.events.iter().map(|e| e.entity.as_str()).collect();
     entities.sort_unstable();
@@ -461,14 +385,8 @@ fn do_append(
     let mut known: Vec<Known> = Vec::new();
     for planned in events {
         let name = entity(planned.entity);
-        let earlier = known
-            .iter()
-            .rev()
-            .find(|e| e.entity == name)
-            .map(|e| e.version);
-        let version = earlier
-            .or_else(|| model.version(&name))
-            .map_or(0, |v| v + 1);
+        let earlier = known.iter().rev().find(|e| e.entity == name).map(|e| e.version);
+        let version = earlier.or_else(|| model.version(&name)).map_or(0, |v| v + 1);
         let mut tags: Vec<String> = planned.tags.iter().map(|n| tag(*n)).collect();
         tags.sort();
         tags.dedup();
@@ -491,17 +409,12 @@ fn do_append(
         expected,
         unless: unless
             .iter()
-            .map(|ask| Condition {
-                filters: vec![ask.filter()],
-                after: ask.after,
-            })
+            .map(|ask| Condition { filters: vec![ask.filter()], after: ask.after })
             .collect(),
         ..AppendOptions::default()
     };
-    let tags: Vec<Vec<&str>> = known
-        .iter()
-        .map(|e| e.tags.iter().map(String::as_str).collect())
-        .collect();
+    let tags: Vec<Vec<&str>> =
+        known.iter().map(|e| e.tags.iter().map(String::as_str).collect()).collect();
     let result = store.append(&to_events(&known, &tags), &options);
     let holds = expected.is_none_or(|expected| {
         let now = model.version(&known[0].entity);
@@ -513,25 +426,16 @@ fn do_append(
         }
     });
     if !holds {
-        assert!(
-            matches!(result, Err(Error::WrongExpectedVersion { .. })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(Error::WrongExpectedVersion { .. })), "{result:?}");
         return;
     }
     let conflict = unless.and_then(|ask| {
         let from = ask.after.map_or(0, |after| after + 1);
-        model
-            .events
-            .iter()
-            .find(|e| e.position >= from && ask.matches(e))
-            .map(|e| e.position)
+        model.events.iter().find(|e| e.position >= from && ask.matches(e)).map(|e| e.position)
     });
     if let Some(position) = conflict {
         match result {
-            Err(Error::ConditionFailed {
-                position: found, ..
-            }) => assert_eq!(found, position),
+            Err(Error::ConditionFailed { position: found, .. }) => assert_eq!(found, position),
             other => panic!("expected a conflict at {position}, got {other:?}"),
         }
         return;
@@ -551,12 +455,7 @@ fn do_append(
 fn check_read(store: &Store, model: &Model, ask: &Ask, window: &Window) {
     let mut spec = ReadSpec::new(Subject::Query(vec![ask.filter()]));
     window.apply(&mut spec);
-    let matching = model
-        .events
-        .iter()
-        .filter(|e| ask.matches(e))
-        .cloned()
-        .collect();
+    let matching = model.events.iter().filter(|e| ask.matches(e)).cloned().collect();
     let wanted = Model::cut(matching, window, false, &model.events);
     let got = read(store, spec.clone()).unwrap();
     let positions: Vec<u64> = got.iter().map(|e| e.position).collect();
@@ -574,10 +473,7 @@ fn check_read(store: &Store, model: &Model, ask: &Ask, window: &Window) {
             assert_eq!(got.id, id);
         }
     }
-    assert_eq!(
-        store.read(spec).unwrap().count().unwrap(),
-        wanted.len() as u64
-    );
+    assert_eq!(store.read(spec).unwrap().count().unwrap(), wanted.len() as u64);
 }
 
 proptest! {

@@ -42,11 +42,7 @@ struct FaultyFile {
 impl FaultyFs {
     fn wrap(&self, file: Arc<dyn File>, path: &Path) -> Arc<dyn File> {
         let segment = path.extension().is_some_and(|e| e == "seg");
-        Arc::new(FaultyFile {
-            inner: file,
-            faults: Arc::clone(&self.faults),
-            segment,
-        })
+        Arc::new(FaultyFile { inner: file, faults: Arc::clone(&self.faults), segment })
     }
 }
 
@@ -122,10 +118,7 @@ impl File for FaultyFile {
 fn faulty(options: StoreOptions) -> (Store, Arc<Faults>, Arc<MemoryFs>) {
     let inner = Arc::new(MemoryFs::default());
     let faults = Arc::new(Faults::default());
-    let fs = Arc::new(FaultyFs {
-        inner: Arc::clone(&inner),
-        faults: Arc::clone(&faults),
-    });
+    let fs = Arc::new(FaultyFs { inner: Arc::clone(&inner), faults: Arc::clone(&faults) });
     let store = Store::open_with(fs, Arc::new(SystemHost), "/store".into(), options).unwrap();
     (store, faults, inner)
 }
@@ -164,21 +157,10 @@ fn a_failed_sync_poisons_the_store_and_nothing_is_acknowledged_after_it() {
     assert_eq!(error.written(), Written::Unknown);
     faults.syncs_fail.store(false, Ordering::SeqCst);
     let syncs = faults.syncs.load(Ordering::SeqCst);
-    assert_eq!(
-        append(&store, &[event("b", "f", b"3")]).unwrap_err().code(),
-        "ERR_POISONED"
-    );
+    assert_eq!(append(&store, &[event("b", "f", b"3")]).unwrap_err().code(), "ERR_POISONED");
     assert_eq!(store.sync().unwrap_err().code(), "ERR_POISONED");
-    assert_eq!(
-        faults.syncs.load(Ordering::SeqCst),
-        syncs,
-        "a failed sync is never tried again"
-    );
-    assert_eq!(
-        all(&store).unwrap().len(),
-        1,
-        "what was not acknowledged is not seen"
-    );
+    assert_eq!(faults.syncs.load(Ordering::SeqCst), syncs, "a failed sync is never tried again");
+    assert_eq!(all(&store).unwrap().len(), 1, "what was not acknowledged is not seen");
     assert_eq!(store.close().unwrap_err().code(), "ERR_POISONED");
     let store = Store::open_with(inner, Arc::new(SystemHost), "/store".into(), small()).unwrap();
     assert!(store.damage().is_empty(), "{:?}", store.damage());
@@ -191,10 +173,7 @@ fn a_failed_sync_poisons_the_store_and_nothing_is_acknowledged_after_it() {
 fn a_failed_write_poisons_the_store() {
     let (store, faults, _) = faulty(small());
     faults.writes_fail.store(true, Ordering::SeqCst);
-    assert_eq!(
-        append(&store, &[event("a", "f", b"1")]).unwrap_err().code(),
-        "ERR_POISONED"
-    );
+    assert_eq!(append(&store, &[event("a", "f", b"1")]).unwrap_err().code(), "ERR_POISONED");
     assert_eq!(store.head().unwrap(), None);
 }
 
@@ -203,19 +182,11 @@ fn every_outcome_of_a_failed_group_is_unknown_refusals_too() {
     let (store, faults, _) = faulty(small());
     faults.syncs_fail.store(true, Ordering::SeqCst);
     let mut submission = SubmissionBuilder::new();
-    let none = AppendOptions {
-        expected: Some(Expected::None),
-        ..AppendOptions::default()
-    };
+    let none = AppendOptions { expected: Some(Expected::None), ..AppendOptions::default() };
     submission.push(1, &[event("a", "f", b"")], &none);
     submission.push(2, &[event("a", "f", b"")], &none);
     let sink = Arc::new(Collector::default());
-    store
-        .submit(
-            submission.finish(),
-            Arc::clone(&sink) as Arc<dyn OutcomeSink>,
-        )
-        .unwrap();
+    store.submit(submission.finish(), Arc::clone(&sink) as Arc<dyn OutcomeSink>).unwrap();
     for (_, outcome) in sink.wait(2) {
         assert_eq!(outcome.unwrap_err().code(), "ERR_POISONED");
     }
@@ -240,27 +211,14 @@ fn a_refusal_never_arrives_before_the_event_it_is_about_can_be_read() {
     let sink = Arc::new(Checker(Arc::clone(&store), Arc::clone(&collector)));
     let mut submission = SubmissionBuilder::new();
     for sequence in 0..100 {
-        let none = AppendOptions {
-            expected: Some(Expected::None),
-            ..AppendOptions::default()
-        };
+        let none = AppendOptions { expected: Some(Expected::None), ..AppendOptions::default() };
         submission.push(sequence, &[event("a", "f", b"")], &none);
     }
     store.submit(submission.finish(), sink).unwrap();
     let outcomes = collector.wait(100);
-    assert_eq!(
-        outcomes
-            .iter()
-            .filter(|(_, outcome)| outcome.is_ok())
-            .count(),
-        1
-    );
+    assert_eq!(outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count(), 1);
     let order: Vec<u32> = outcomes.iter().map(|(sequence, _)| *sequence).collect();
-    assert_eq!(
-        order,
-        (0..100).collect::<Vec<u32>>(),
-        "outcomes come in the order of the appends"
-    );
+    assert_eq!(order, (0..100).collect::<Vec<u32>>(), "outcomes come in the order of the appends");
 }
 
 #[test]
@@ -320,32 +278,18 @@ fn expected_versions_serialize_concurrent_callers() {
 
 #[test]
 fn too_much_in_flight_is_refused_in_its_place() {
-    let options = StoreOptions {
-        max_in_flight_bytes: 1 << 20,
-        ..small()
-    };
+    let options = StoreOptions { max_in_flight_bytes: 1 << 20, ..small() };
     let store = Store::memory(options).unwrap();
     let payload = vec![0; 400_000];
     let mut submission = SubmissionBuilder::new();
     for sequence in 0..5 {
-        submission.push(
-            sequence,
-            &[event("a", "f", &payload)],
-            &AppendOptions::default(),
-        );
+        submission.push(sequence, &[event("a", "f", &payload)], &AppendOptions::default());
     }
     let sink = Arc::new(Collector::default());
-    store
-        .submit(
-            submission.finish(),
-            Arc::clone(&sink) as Arc<dyn OutcomeSink>,
-        )
-        .unwrap();
+    store.submit(submission.finish(), Arc::clone(&sink) as Arc<dyn OutcomeSink>).unwrap();
     let outcomes = sink.wait(5);
-    let codes: Vec<Option<&str>> = outcomes
-        .iter()
-        .map(|(_, o)| o.as_ref().err().map(Error::code))
-        .collect();
+    let codes: Vec<Option<&str>> =
+        outcomes.iter().map(|(_, o)| o.as_ref().err().map(Error::code)).collect();
     assert_eq!(codes[..2], [None, None]);
     assert_eq!(codes[2..], [Some("ERR_OVERLOADED"); 3]);
     assert_eq!(all(&store).unwrap().len(), 2);
@@ -356,11 +300,7 @@ fn a_frame_larger_than_a_segment_gets_one_of_its_own() {
     let store = Store::memory(small()).unwrap();
     append(&store, &[event("a", "f", b"before")]).unwrap();
     let payload = vec![9; 5 << 20];
-    append(
-        &store,
-        &[event("a", "f", &payload), event("b", "f", &payload)],
-    )
-    .unwrap();
+    append(&store, &[event("a", "f", &payload), event("b", "f", &payload)]).unwrap();
     append(&store, &[event("a", "f", b"after")]).unwrap();
     let events = all(&store).unwrap();
     assert_eq!(events.len(), 4);
@@ -370,16 +310,10 @@ fn a_frame_larger_than_a_segment_gets_one_of_its_own() {
 
 #[test]
 fn an_append_larger_than_a_frame_is_refused_with_nothing_written() {
-    let options = StoreOptions {
-        max_payload_bytes: 48 << 20,
-        ..small()
-    };
+    let options = StoreOptions { max_payload_bytes: 48 << 20, ..small() };
     let store = Store::memory(options).unwrap();
     let payload = vec![9; 33 << 20];
-    let error = append(
-        &store,
-        &[event("a", "f", &payload), event("b", "f", &payload)],
-    );
+    let error = append(&store, &[event("a", "f", &payload), event("b", "f", &payload)]);
     assert_eq!(error.unwrap_err().code(), "ERR_LIMIT_EXCEEDED");
     assert_eq!(store.head().unwrap(), None);
     let receipt = append(&store, &[event("a", "f", b"next")]).unwrap();
@@ -401,17 +335,11 @@ fn relaxed_appends_are_synced_by_time_by_count_and_on_request() {
         assert!(std::time::Instant::now() < deadline, "the timer syncs");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    let lazy = StoreOptions {
-        durability: Durability::None,
-        ..small()
-    };
+    let lazy = StoreOptions { durability: Durability::None, ..small() };
     let (store, _, _) = faulty(lazy);
     append(&store, &[event("a", "f", b"")]).unwrap();
     assert_eq!(store.stats().unwrap().synced_position, None);
-    let strict = AppendOptions {
-        durability: Some(Durability::Sync),
-        ..AppendOptions::default()
-    };
+    let strict = AppendOptions { durability: Some(Durability::Sync), ..AppendOptions::default() };
     store.append(&[event("a", "f", b"")], &strict).unwrap();
     assert_eq!(store.stats().unwrap().synced_position, Some(1));
     append(&store, &[event("a", "f", b"")]).unwrap();
@@ -421,8 +349,5 @@ fn relaxed_appends_are_synced_by_time_by_count_and_on_request() {
     for _ in 0..20 {
         append(&store, &[event("a", "f", &payload)]).unwrap();
     }
-    assert!(
-        store.stats().unwrap().synced_position > Some(2),
-        "never far beyond the last sync"
-    );
+    assert!(store.stats().unwrap().synced_position > Some(2), "never far beyond the last sync");
 }

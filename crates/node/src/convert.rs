@@ -32,12 +32,7 @@ fn expected(expected: Expected) -> Value {
 
 fn error_json(error: &Error) -> Value {
     let mut value = match error {
-        Error::WrongExpectedVersion {
-            entity,
-            expected: wanted,
-            actual,
-            index,
-        } => json!({
+        Error::WrongExpectedVersion { entity, expected: wanted, actual, index } => json!({
             "entity": entity, "expected": expected(*wanted), "actual": position(*actual), "index": index,
         }),
         Error::ConditionFailed { position, index } => {
@@ -47,17 +42,10 @@ fn error_json(error: &Error) -> Value {
             json!({ "entity": entity, "id": format_uuid(id), "index": index })
         }
         Error::InvalidArgument { argument, .. } => json!({ "argument": argument }),
-        Error::LimitExceeded {
-            argument,
-            limit,
-            actual,
-        } => {
+        Error::LimitExceeded { argument, limit, actual, .. } => {
             json!({ "argument": argument, "limit": limit, "actual": actual })
         }
-        Error::PositionAhead {
-            position: asked,
-            head,
-        } => {
+        Error::PositionAhead { position: asked, head } => {
             json!({ "position": asked, "head": position(*head) })
         }
         Error::Corrupt { damage } => json!({ "damage": damage_json(damage) }),
@@ -109,11 +97,7 @@ pub fn stats_json(stats: &StoreStats) -> String {
 }
 
 pub fn progress_json(progress: &VerifyProgress) -> String {
-    let VerifyProgress {
-        events,
-        bytes,
-        share,
-    } = progress;
+    let VerifyProgress { events, bytes, share } = progress;
     json!({ "done": false, "events": events, "bytes": bytes, "share": share }).to_string()
 }
 

@@ -11,12 +11,7 @@ use napi_derive::napi;
 /// How the addon was built: benchmarks refuse `debug`.
 #[napi]
 pub fn build_profile() -> String {
-    if cfg!(debug_assertions) {
-        "debug"
-    } else {
-        "release"
-    }
-    .to_owned()
+    if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned()
 }
 
 /// Version of the addon; has to be that of the package.

@@ -20,9 +20,7 @@ pub struct NativeRead {
 
 impl NativeRead {
     pub fn new(read: Read) -> Self {
-        Self {
-            read: Arc::new(read),
-        }
+        Self { read: Arc::new(read) }
     }
 }
 
@@ -64,8 +62,7 @@ impl NativeRead {
     #[napi(catch_unwind)]
     pub fn previous_link(&self, position: f64) -> Result<Uint8Array> {
         let link = self.read.previous_link(crate::store::whole(position));
-        link.map(|link| Uint8Array::from(link.to_vec()))
-            .map_err(|error| to_js(&error))
+        link.map(|link| Uint8Array::from(link.to_vec())).map_err(|error| to_js(&error))
     }
 
     /// Frees what going on would need.
@@ -83,9 +80,7 @@ pub struct NativeVerify {
 
 impl NativeVerify {
     pub fn new(verification: Verification) -> Self {
-        Self {
-            verification: Arc::new(Mutex::new(verification)),
-        }
+        Self { verification: Arc::new(Mutex::new(verification)) }
     }
 }
 

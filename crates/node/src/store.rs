@@ -1,7 +1,8 @@
 //! The store's handle.
 #![expect(
     clippy::needless_pass_by_value,
-    reason = "napi hands arguments over by value"
+    clippy::too_many_arguments,
+    reason = "napi hands arguments over by value, and positional ones cross fastest"
 )]
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use napi::{Env, Result, Status};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use serde_json::json;
-use tetralog_core::{Durability, Outcome, OutcomeSink, ReadSpec, Store, StoreOptions};
+use tetralog_core::{Durability, Error, Outcome, OutcomeSink, ReadSpec, Store, StoreOptions};
 
 use crate::convert::{damage_json, pack_outcomes, stats_json, to_js};
 use crate::read::{NativeRead, NativeVerify};
@@ -24,10 +25,7 @@ type PointRead = Either<Option<Uint8Array>, Undefined>;
 
 /// A number that TypeScript has checked.
 pub fn whole(number: f64) -> u64 {
-    #[expect(
-        clippy::cast_sign_loss,
-        reason = "the cast saturates: what is negative becomes 0"
-    )]
+    #[expect(clippy::cast_sign_loss, reason = "the cast saturates: what is negative becomes 0")]
     {
         number as u64
     }
@@ -35,11 +33,7 @@ pub fn whole(number: f64) -> u64 {
 
 /// An option; NaN stands for its default.
 fn option(number: f64, default: u64) -> u64 {
-    if number.is_nan() {
-        default
-    } else {
-        whole(number)
-    }
+    if number.is_nan() { default } else { whole(number) }
 }
 
 /// Hands a group's outcomes to JavaScript with one wake-up.
@@ -56,9 +50,7 @@ impl OutcomeSink for Outcomes {
     fn deliver(&self, outcomes: Vec<(u32, Outcome)>) {
         let packed = Uint8Array::from(pack_outcomes(&outcomes));
         // Fails only while the environment goes away, and then nobody waits any more.
-        self.0
-            .lock()
-            .call(packed, ThreadsafeFunctionCallMode::NonBlocking);
+        self.0.lock().call(packed, ThreadsafeFunctionCallMode::NonBlocking);
     }
 }
 
@@ -73,33 +65,32 @@ impl Outcomes {
     /// Whether waiting for outcomes keeps the process alive.
     fn keep_alive(&self, env: Env, alive: bool) -> Result<()> {
         let mut function = self.0.lock();
-        #[expect(
-            deprecated,
-            reason = "the only way to change it during a function's life"
-        )]
-        if alive {
-            function.refer(&env)
-        } else {
-            function.unref(&env)
-        }
+        #[expect(deprecated, reason = "the only way to change it during a function's life")]
+        if alive { function.refer(&env) } else { function.unref(&env) }
     }
 }
 
-/// An open store.
-#[napi]
-pub struct NativeStore {
+/// What an open store holds.
+#[derive(Clone)]
+struct Live {
     store: Arc<Store>,
     outcomes: Outcomes,
+}
+
+/// A store. Closing lets go of the engine and of the callback, whenever the handle is collected.
+#[napi]
+pub struct NativeStore {
+    live: Mutex<Option<Live>>,
+    /// What `info` says after closing.
+    last_info: Mutex<String>,
 }
 
 /// An open store on its way to JavaScript.
 pub struct Opened(Store, Outcomes);
 
 fn finish(opened: Opened) -> NativeStore {
-    NativeStore {
-        store: Arc::new(opened.0),
-        outcomes: opened.1,
-    }
+    let live = Live { store: Arc::new(opened.0), outcomes: opened.1 };
+    NativeStore { live: Mutex::new(Some(live)), last_info: Mutex::default() }
 }
 
 type Opening = AsyncTask<Work<Opened, NativeStore>>;
@@ -135,10 +126,7 @@ impl NativeStore {
             segment_max_bytes: option(segment_max_bytes, defaults.segment_max_bytes),
         };
         let outcomes = Outcomes::new(env, &on_outcomes)?;
-        Ok(Work::start(
-            move || Ok(Opened(Store::open(path, options)?, outcomes)),
-            finish,
-        ))
+        Ok(Work::start(move || Ok(Opened(Store::open(path, options)?, outcomes)), finish))
     }
 
     /// Makes a store in memory.
@@ -156,36 +144,24 @@ impl NativeStore {
             ..defaults
         };
         let outcomes = Outcomes::new(env, &on_outcomes)?;
-        Ok(Work::start(
-            move || Ok(Opened(Store::memory(options)?, outcomes)),
-            finish,
-        ))
+        Ok(Work::start(move || Ok(Opened(Store::memory(options)?, outcomes)), finish))
     }
 
     /// Id, state and what opening did, as JSON.
     #[napi(catch_unwind)]
     pub fn info(&self) -> String {
-        let recovery = self.store.recovery();
-        json!({
-            "id": tetralog_core::format_uuid(&self.store.id()),
-            "readOnly": self.store.is_read_only(),
-            "damage": damage_json(&self.store.damage()),
-            "recovery": {
-                "clean": recovery.clean,
-                "tornBytes": recovery.torn_bytes,
-                "replayedEvents": recovery.replayed_events,
-            },
-        })
-        .to_string()
+        match self.live() {
+            Ok(live) => info_json(&live.store),
+            Err(_) => self.last_info.lock().clone(),
+        }
     }
 
     /// Hands packed appends to the writer.
     #[napi(catch_unwind)]
     pub fn submit(&self, submission: &[u8]) -> Result<()> {
-        let sink = Arc::new(self.outcomes.clone());
-        self.store
-            .submit(submission.to_vec(), sink)
-            .map_err(|error| to_js(&error))
+        let live = self.live()?;
+        let sink = Arc::new(live.outcomes);
+        live.store.submit(submission.to_vec(), sink).map_err(|error| to_js(&error))
     }
 
     /// Hands over one packed append and waits for its outcome.
@@ -193,20 +169,23 @@ impl NativeStore {
     pub fn append_sync(&self, submission: &[u8]) -> Uint8Array {
         let sequence = submission.get(4..).and_then(|rest| rest.first_chunk());
         let sequence = sequence.map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        let outcome = self.store.append_packed(submission.to_vec());
+        let outcome = match self.engine() {
+            Ok(store) => store.append_packed(submission.to_vec()),
+            Err(error) => Err(error),
+        };
         pack_outcomes(&[(sequence, outcome)]).into()
     }
 
     /// Waiting for outcomes keeps the process alive.
     #[napi(js_name = "ref", catch_unwind)]
     pub fn refer(&self, env: Env) -> Result<()> {
-        self.outcomes.keep_alive(env, true)
+        self.live().map_or(Ok(()), |live| live.outcomes.keep_alive(env, true))
     }
 
     /// Waiting for outcomes does not keep the process alive.
     #[napi(catch_unwind)]
     pub fn unref(&self, env: Env) -> Result<()> {
-        self.outcomes.keep_alive(env, false)
+        self.live().map_or(Ok(()), |live| live.outcomes.keep_alive(env, false))
     }
 
     /// The newest event of an entity.
@@ -221,11 +200,8 @@ impl NativeStore {
         &self,
         entity: String,
     ) -> AsyncTask<Work<Option<Vec<u8>>, Option<Uint8Array>>> {
-        let store = Arc::clone(&self.store);
-        Work::start(
-            move || store.latest(&entity),
-            |batch| batch.map(Uint8Array::from),
-        )
+        let store = self.engine();
+        Work::start(move || store?.latest(&entity), |batch| batch.map(Uint8Array::from))
     }
 
     /// The event at a position.
@@ -240,82 +216,76 @@ impl NativeStore {
         &self,
         position: f64,
     ) -> AsyncTask<Work<Option<Vec<u8>>, Option<Uint8Array>>> {
-        let store = Arc::clone(&self.store);
-        Work::start(
-            move || store.event(whole(position)),
-            |batch| batch.map(Uint8Array::from),
-        )
+        let store = self.engine();
+        Work::start(move || store?.event(whole(position)), |batch| batch.map(Uint8Array::from))
     }
 
     /// The newest version of an entity: -1 for none, NaN if it would wait for the disk.
     #[napi(catch_unwind)]
     pub fn version(&self, entity: String) -> Result<f64> {
-        if self.store.follows() {
+        let store = self.live()?.store;
+        if store.follows() {
             return Ok(f64::NAN);
         }
-        let version = self.store.version(&entity).map_err(|error| to_js(&error))?;
+        let version = store.version(&entity).map_err(|error| to_js(&error))?;
         Ok(version.map_or(-1.0, |version| version as f64))
     }
 
     /// As `version`, on another thread.
     #[napi(ts_return_type = "Promise<number>")]
     pub fn version_async(&self, entity: String) -> AsyncTask<Work<Option<u64>, f64>> {
-        let store = Arc::clone(&self.store);
+        let store = self.engine();
         let convert = |version: Option<u64>| version.map_or(-1.0, |version| version as f64);
-        Work::start(move || store.version(&entity), convert)
+        Work::start(move || store?.version(&entity), convert)
     }
 
     /// The newest visible position.
     #[napi(ts_return_type = "Promise<number>")]
     pub fn head(&self) -> AsyncTask<Work<Option<u64>, f64>> {
-        let store = Arc::clone(&self.store);
-        Work::start(
-            move || store.head(),
-            |head| head.map_or(-1.0, |head| head as f64),
-        )
+        let store = self.engine();
+        Work::start(move || store?.head(), |head| head.map_or(-1.0, |head| head as f64))
     }
 
     /// Begins a read.
     #[napi(catch_unwind)]
     pub fn read(&self, spec: &[u8]) -> Result<NativeRead> {
         let spec = ReadSpec::decode(spec).map_err(|error| to_js(&error))?;
-        self.store
-            .read(spec)
-            .map(NativeRead::new)
-            .map_err(|error| to_js(&error))
+        self.live()?.store.read(spec).map(NativeRead::new).map_err(|error| to_js(&error))
     }
 
     /// Begins a verification.
     #[napi(catch_unwind)]
     pub fn verify(&self, entity: Option<String>) -> Result<NativeVerify> {
-        let verification = self.store.verify(entity.as_deref());
-        verification
-            .map(NativeVerify::new)
-            .map_err(|error| to_js(&error))
+        let verification = self.live()?.store.verify(entity.as_deref());
+        verification.map(NativeVerify::new).map_err(|error| to_js(&error))
     }
 
     /// Figures, as JSON.
     #[napi(ts_return_type = "Promise<string>")]
     pub fn stats(&self) -> AsyncTask<Work<String, String>> {
-        let store = Arc::clone(&self.store);
-        Work::start(
-            move || store.stats().map(|stats| stats_json(&stats)),
-            |text| text,
-        )
+        let store = self.engine();
+        Work::start(move || store?.stats().map(|stats| stats_json(&stats)), |text| text)
     }
 
     /// Waits until all that was submitted is synced.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn sync(&self) -> AsyncTask<Work<(), ()>> {
-        let store = Arc::clone(&self.store);
-        Work::start(move || store.sync(), |()| ())
+        let store = self.engine();
+        Work::start(move || store?.sync(), |()| ())
     }
 
     /// Lets pending appends finish and releases the store.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn close(&self) -> AsyncTask<Work<(), ()>> {
-        let store = Arc::clone(&self.store);
-        Work::start(move || store.close(), |()| ())
+        let live = self.live.lock().take();
+        if let Some(live) = &live {
+            *self.last_info.lock() = info_json(&live.store);
+        }
+        let close = move || match live {
+            Some(live) => live.store.close(),
+            None => Ok(()),
+        };
+        Work::start(close, |()| ())
     }
 
     /// A point read on the calling thread, unless another process's log has to be taken up first.
@@ -323,10 +293,34 @@ impl NativeStore {
         &self,
         read: impl FnOnce(&Store) -> tetralog_core::Result<Option<Vec<u8>>>,
     ) -> Result<PointRead> {
-        if self.store.follows() {
+        let store = self.live()?.store;
+        if store.follows() {
             return Ok(Either::B(()));
         }
-        let batch = read(&self.store).map_err(|error| to_js(&error))?;
+        let batch = read(&store).map_err(|error| to_js(&error))?;
         Ok(Either::A(batch.map(Uint8Array::from)))
     }
+
+    fn live(&self) -> Result<Live> {
+        self.live.lock().clone().ok_or_else(|| to_js(&Error::Closed))
+    }
+
+    fn engine(&self) -> tetralog_core::Result<Arc<Store>> {
+        self.live.lock().as_ref().map(|live| Arc::clone(&live.store)).ok_or(Error::Closed)
+    }
+}
+
+fn info_json(store: &Store) -> String {
+    let recovery = store.recovery();
+    json!({
+        "id": tetralog_core::format_uuid(&store.id()),
+        "readOnly": store.is_read_only(),
+        "damage": damage_json(&store.damage()),
+        "recovery": {
+            "clean": recovery.clean,
+            "tornBytes": recovery.torn_bytes,
+            "replayedEvents": recovery.replayed_events,
+        },
+    })
+    .to_string()
 }

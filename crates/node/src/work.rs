@@ -18,10 +18,7 @@ impl<T: Send + 'static, J: ToNapiValue + TypeName> Work<T, J> {
         job: impl FnOnce() -> tetralog_core::Result<T> + Send + 'static,
         convert: fn(T) -> J,
     ) -> AsyncTask<Self> {
-        AsyncTask::new(Self {
-            job: Some(Box::new(job)),
-            convert,
-        })
+        AsyncTask::new(Self { job: Some(Box::new(job)), convert })
     }
 }
 

@@ -1,8 +1,5 @@
 //! The real file system.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "this is where the engine meets std::fs"
-)]
+#![expect(clippy::disallowed_methods, reason = "this is where the engine meets std::fs")]
 
 use std::fs::{self, TryLockError};
 use std::io;
@@ -37,10 +34,7 @@ impl Fs for DiskFs {
                 options.write(true).create(true).truncate(true);
             }
         }
-        Ok(Arc::new(DiskFile {
-            file: options.open(path)?,
-            write_map: OnceLock::new(),
-        }))
+        Ok(Arc::new(DiskFile { file: options.open(path)?, write_map: OnceLock::new() }))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -76,17 +70,9 @@ impl Fs for DiskFs {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn File>>> {
         let mut options = fs::OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Arc::new(DiskFile {
-                file,
-                write_map: OnceLock::new(),
-            }))),
+            Ok(()) => Ok(Some(Arc::new(DiskFile { file, write_map: OnceLock::new() }))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }

@@ -3,10 +3,7 @@
 //! Two rules make it sound. A file that is mapped is never truncated (the engine trims by punching
 //! holes and removes by unlinking). And a reader gets slices only below the published limit, while
 //! the writer stores only above it, so no byte that somebody can see through a reference changes.
-#![expect(
-    unsafe_code,
-    reason = "this is the module that the rest of the engine is kept free of"
-)]
+#![expect(unsafe_code, reason = "this is the module that the rest of the engine is kept free of")]
 
 use std::fs::File;
 use std::io;
@@ -28,17 +25,12 @@ impl Map {
     /// Maps the whole file. An empty file cannot be mapped.
     pub(super) fn read_only(file: &File) -> io::Result<Self> {
         let raw = MmapOptions::new().map_raw_read_only(file)?;
-        Ok(Self {
-            raw,
-            published: AtomicUsize::new(0),
-        })
+        Ok(Self { raw, published: AtomicUsize::new(0) })
     }
 
     /// Declares that no byte below `limit` will change any more. The limit never goes back.
     pub(crate) fn publish(&self, limit: u64) {
-        let limit = usize::try_from(limit)
-            .unwrap_or(usize::MAX)
-            .min(self.raw.len());
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(self.raw.len());
         self.published.fetch_max(limit, Ordering::Release);
     }
 
@@ -63,9 +55,7 @@ pub(super) struct WriteMap {
 
 impl WriteMap {
     pub(super) fn new(file: &File) -> io::Result<Self> {
-        Ok(Self {
-            raw: MmapRaw::map_raw(file)?,
-        })
+        Ok(Self { raw: MmapRaw::map_raw(file)? })
     }
 
     /// Copies bytes into the file's pages.
@@ -74,20 +64,13 @@ impl WriteMap {
         match start.checked_add(bytes.len()) {
             Some(end) if end <= self.raw.len() => {}
             _ => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "store past the mapping",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "store past the mapping"));
             }
         }
         // SAFETY: the range lies within the mapping; its space is allocated, so the store cannot
         // fault; the engine has one writer, and readers hold no slice of unpublished bytes.
         unsafe {
-            ptr::copy_nonoverlapping(
-                bytes.as_ptr(),
-                self.raw.as_mut_ptr().add(start),
-                bytes.len(),
-            );
+            ptr::copy_nonoverlapping(bytes.as_ptr(), self.raw.as_mut_ptr().add(start), bytes.len());
         }
         Ok(())
     }

@@ -31,16 +31,12 @@ impl Fs for MemoryFs {
             tree.files.insert(path.to_owned(), Arc::clone(&file));
             return Ok(file);
         }
-        tree.files
-            .get(path)
-            .map(|file| Arc::clone(file) as Arc<dyn File>)
-            .ok_or_else(not_found)
+        tree.files.get(path).map(|file| Arc::clone(file) as Arc<dyn File>).ok_or_else(not_found)
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut tree = self.tree.lock();
-        tree.directories
-            .extend(path.ancestors().map(Path::to_owned));
+        tree.directories.extend(path.ancestors().map(Path::to_owned));
         Ok(())
     }
 
@@ -69,12 +65,7 @@ impl Fs for MemoryFs {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.tree
-            .lock()
-            .files
-            .remove(path)
-            .map(|_| ())
-            .ok_or_else(not_found)
+        self.tree.lock().files.remove(path).map(|_| ()).ok_or_else(not_found)
     }
 
     fn sync_dir(&self, _path: &Path) -> io::Result<()> {
@@ -108,10 +99,7 @@ struct MemoryFile {
 impl File for MemoryFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let bytes = self.bytes.read();
-        let source = usize::try_from(offset)
-            .ok()
-            .and_then(|at| bytes.get(at..))
-            .unwrap_or(&[]);
+        let source = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or(&[]);
         let n = source.len().min(buffer.len());
         if let (Some(to), Some(from)) = (buffer.get_mut(..n), source.get(..n)) {
             to.copy_from_slice(from);

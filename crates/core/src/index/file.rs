@@ -144,11 +144,7 @@ impl IndexFile {
             return None;
         }
         let (start, end) = (reader.u64()?, reader.u64()?);
-        let extent = Extent {
-            start,
-            end,
-            last_frame_crc: reader.u32()?,
-        };
+        let extent = Extent { start, end, last_frame_crc: reader.u32()? };
         let count = reader.u32()?;
         let base = reader.u64()?;
         let new_entities = reader.u64()?;
@@ -182,9 +178,7 @@ impl IndexFile {
 
     /// A section's bytes; its CRC is checked the first time.
     fn section(&self, section: Section) -> Result<&[u8]> {
-        let damaged = || Error::StaleIndex {
-            path: self.path.clone(),
-        };
+        let damaged = || Error::StaleIndex { path: self.path.clone() };
         let (range, crc) = self.sections.get(section as usize).ok_or_else(damaged)?;
         let bytes = self.bytes.get(range.clone()).ok_or_else(damaged)?;
         let bit = 1 << section as u32;
@@ -259,10 +253,7 @@ impl IndexFile {
         let rows = self.section(Section::Entities)?;
         let at = ordinal as usize * ENTITY_ROW;
         let (start, length) = (u32_at(rows, at) as usize, u32_at(rows, at + 4) as usize);
-        Ok(self
-            .section(Section::EntityNames)?
-            .get(start..start + length)
-            .unwrap_or_default())
+        Ok(self.section(Section::EntityNames)?.get(start..start + length).unwrap_or_default())
     }
 
     fn entity_row(&self, ordinal: u32) -> Result<EntityEntry> {
@@ -279,14 +270,9 @@ impl IndexFile {
     fn postings(&self, ordinal: u32) -> Result<impl Iterator<Item = u32>> {
         let at = ordinal as usize * ENTITY_ROW;
         let rows = self.section(Section::Entities)?;
-        let (start, count) = (
-            u32_at(rows, at + 24) as usize,
-            u32_at(rows, at + 28) as usize,
-        );
+        let (start, count) = (u32_at(rows, at + 24) as usize, u32_at(rows, at + 28) as usize);
         let bytes = self.section(Section::Postings)?;
-        let own = bytes
-            .get(start * 4..(start + count) * 4)
-            .unwrap_or_default();
+        let own = bytes.get(start * 4..(start + count) * 4).unwrap_or_default();
         Ok(own.chunks_exact(4).map(|chunk| u32_at(chunk, 0)))
     }
 
@@ -296,10 +282,7 @@ impl IndexFile {
         }
         let at = entry.slot as usize * ENTITY_ROW;
         let start = u32_at(self.section(Section::Entities)?, at + 24) as usize;
-        Ok(Some(u32_at(
-            self.section(Section::Postings)?,
-            (start + nth as usize) * 4,
-        )))
+        Ok(Some(u32_at(self.section(Section::Postings)?, (start + nth as usize) * 4)))
     }
 
     /// The first entity whose name is not below `name`.
@@ -426,19 +409,14 @@ struct Named<'a> {
 
 impl<'a> Named<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            count: u32_at(bytes, 0) as usize,
-        }
+        Self { bytes, count: u32_at(bytes, 0) as usize }
     }
 
     fn row(&self, nth: usize) -> (&'a [u8], &'a [u8]) {
         let at = 4 + nth * NAMED_ROW;
         let piece = |at| {
             let (start, length) = (u32_at(self.bytes, at) as usize, u32_at(self.bytes, at + 4));
-            self.bytes
-                .get(start..start + length as usize)
-                .unwrap_or_default()
+            self.bytes.get(start..start + length as usize).unwrap_or_default()
         };
         (piece(at), piece(at + 8))
     }
@@ -459,11 +437,7 @@ impl<'a> Named<'a> {
     fn exact(&self, name: &[u8]) -> RoaringBitmap {
         let nth = self.lower_bound(name);
         let (found, bitmap) = self.row(nth);
-        if nth < self.count && found == name {
-            bitmap_from(bitmap)
-        } else {
-            RoaringBitmap::new()
-        }
+        if nth < self.count && found == name { bitmap_from(bitmap) } else { RoaringBitmap::new() }
     }
 
     /// The names that match stand together, behind those below their common prefix.
@@ -524,11 +498,7 @@ impl Tail {
         let mut rows = Vec::new();
         let (entities, names, slots, postings) = serialize_entities(self.segment(), &entries);
         let sections = [
-            entries
-                .offsets
-                .iter()
-                .flat_map(|offset| offset.to_le_bytes())
-                .collect(),
+            entries.offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect(),
             entities,
             names,
             slots,
@@ -611,10 +581,7 @@ fn serialize_zones(entries: &Entries) -> Vec<u8> {
             out.resize(out.len() + CLOCK_MAX_BYTES - clock.len(), 0);
         }
     }
-    debug_assert_eq!(
-        entries.zones.len(),
-        entries.offsets.len().div_ceil(ZONE_EVENTS as usize)
-    );
+    debug_assert_eq!(entries.zones.len(), entries.offsets.len().div_ceil(ZONE_EVENTS as usize));
     out
 }
 

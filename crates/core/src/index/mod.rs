@@ -188,6 +188,9 @@ impl Part {
         if let Some(patterns) = &filter.entity {
             hits &= self.with_entities(patterns)?;
         }
+        if filter.tags_all.as_ref().is_some_and(Vec::is_empty) {
+            hits.clear();
+        }
         for tag in filter.tags_all.iter().flatten() {
             if !hits.is_empty() {
                 hits &= self.with_tag(tag)?;
@@ -208,10 +211,7 @@ impl Part {
         }
         match filter.clock.as_ref().filter(|_| !hits.is_empty()) {
             Some(clock) => self.by_clock(hits, clock),
-            None => Ok(Candidates {
-                sure: hits,
-                maybe: RoaringBitmap::new(),
-            }),
+            None => Ok(Candidates { sure: hits, maybe: RoaringBitmap::new() }),
         }
     }
 
@@ -230,9 +230,6 @@ impl Part {
                 edge.insert_range(events);
             }
         }
-        Ok(Candidates {
-            sure: &hits & within,
-            maybe: hits & edge,
-        })
+        Ok(Candidates { sure: &hits & within, maybe: hits & edge })
     }
 }

@@ -39,10 +39,7 @@ pub(crate) fn keys_of(
     position: u64,
     use_keys: impl FnOnce(&Keys<'_>),
 ) -> Result<()> {
-    let tags = record
-        .tags()
-        .map(|tag| segment.string(tag))
-        .collect::<Result<Vec<_>>>()?;
+    let tags = record.tags().map(|tag| segment.string(tag)).collect::<Result<Vec<_>>>()?;
     let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
     use_keys(&Keys {
         entity: &segment.string(record.entity)?,
@@ -52,9 +49,7 @@ pub(crate) fn keys_of(
         tags: &tags,
         id: record.given_id.then_some(*record.id),
         version: record.version,
-        previous: position
-            .checked_sub(record.back)
-            .filter(|_| record.back > 0),
+        previous: position.checked_sub(record.back).filter(|_| record.back > 0),
         store_clock: record.store_clock,
     });
     Ok(())
@@ -99,16 +94,8 @@ pub(crate) struct Tail {
 impl Tail {
     /// An empty tail for what comes at `start` of a segment, from position `base`.
     pub(crate) fn new(segment: &Arc<Segment>, base: u64, start: u64) -> Self {
-        let entries = Entries {
-            end: start,
-            ..Entries::default()
-        };
-        Self {
-            segment: Arc::clone(segment),
-            base,
-            start,
-            entries: RwLock::new(entries),
-        }
+        let entries = Entries { end: start, ..Entries::default() };
+        Self { segment: Arc::clone(segment), base, start, entries: RwLock::new(entries) }
     }
 
     /// Adds the next event. Its record's offset may come later, by [`Tail::place`].
@@ -155,11 +142,7 @@ impl Tail {
 
     pub(crate) fn extent(&self) -> Extent {
         let entries = self.entries.read();
-        Extent {
-            start: self.start,
-            end: entries.end,
-            last_frame_crc: entries.last_frame_crc,
-        }
+        Extent { start: self.start, end: entries.end, last_frame_crc: entries.last_frame_crc }
     }
 
     pub(crate) fn offset(&self, local: u32) -> Option<u32> {
@@ -189,12 +172,8 @@ impl Tail {
     pub(crate) fn names(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
         let entries = self.entries.read();
         let wanted = |name: &&str| name.starts_with(prefix) && after.is_none_or(|a| *name > a);
-        let mut names: Vec<&str> = entries
-            .entities
-            .iter()
-            .map(|entity| &*entity.name)
-            .filter(wanted)
-            .collect();
+        let mut names: Vec<&str> =
+            entries.entities.iter().map(|entity| &*entity.name).filter(wanted).collect();
         names.sort_unstable();
         names.truncate(limit);
         names.into_iter().map(str::to_owned).collect()
@@ -202,12 +181,7 @@ impl Tail {
 
     pub(crate) fn with_id(&self, entity: &str, id: &[u8; 16]) -> Vec<u32> {
         let hash = super::file::id_hash(&self.segment, entity, id);
-        self.entries
-            .read()
-            .ids
-            .get(&hash)
-            .cloned()
-            .unwrap_or_default()
+        self.entries.read().ids.get(&hash).cloned().unwrap_or_default()
     }
 
     pub(crate) fn zone(&self, zone: u32) -> Option<(Vec<u8>, Vec<u8>)> {
@@ -242,9 +216,7 @@ impl Tail {
 
     pub(crate) fn with_facts(&self, facts: &[String]) -> RoaringBitmap {
         let entries = self.entries.read();
-        let bitmaps = facts
-            .iter()
-            .filter_map(|fact| entries.facts.get(fact.as_str()));
+        let bitmaps = facts.iter().filter_map(|fact| entries.facts.get(fact.as_str()));
         bitmaps.fold(RoaringBitmap::new(), |hits, bitmap| hits | bitmap)
     }
 
@@ -260,12 +232,7 @@ impl Tail {
     }
 
     pub(crate) fn with_tag(&self, tag: &str) -> RoaringBitmap {
-        self.entries
-            .read()
-            .tags
-            .get(tag)
-            .cloned()
-            .unwrap_or_default()
+        self.entries.read().tags.get(tag).cloned().unwrap_or_default()
     }
 }
 

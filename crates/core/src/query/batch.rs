@@ -144,14 +144,7 @@ impl BatchBuilder {
         let mut out = Vec::with_capacity(data_start + self.data.len());
         put_u32(&mut out, self.rows.len() as u32);
         put_u32(&mut out, self.symbols.len() as u32);
-        put_u32(
-            &mut out,
-            if self.previous_links {
-                FLAG_PREVIOUS_LINKS
-            } else {
-                0
-            },
-        );
+        put_u32(&mut out, if self.previous_links { FLAG_PREVIOUS_LINKS } else { 0 });
         put_u32(&mut out, 0);
         for row in &self.rows {
             for number in [row.position, row.version, row.recorded_us] {
@@ -246,11 +239,7 @@ impl Batch {
         let field = |at: usize| u32_at(&self.bytes, row + at) as usize;
         let piece = |at: usize, len: usize| self.bytes.get(at..at + len);
         let [clock_len, kind, tag_count, _] = *self.bytes.get(row + 60..)?.first_chunk()?;
-        let links = if u32_at(&self.bytes, 8) & FLAG_PREVIOUS_LINKS == 0 {
-            32
-        } else {
-            64
-        };
+        let links = if u32_at(&self.bytes, 8) & FLAG_PREVIOUS_LINKS == 0 { 32 } else { 64 };
         let tags_at = field(40);
         let link_at = tags_at + usize::from(tag_count) * 4;
         let id_at = link_at + links;

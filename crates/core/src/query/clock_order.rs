@@ -80,27 +80,16 @@ impl ClockOrder {
                 let Some((min, max)) = part.zone(zone)? else {
                     continue;
                 };
-                let (near, far) = if self.backwards {
-                    (max, min)
-                } else {
-                    (min, max)
-                };
-                self.zones.push(Zone {
-                    part: nth,
-                    first: zone * ZONE_EVENTS,
-                    near,
-                    far,
-                });
+                let (near, far) = if self.backwards { (max, min) } else { (min, max) };
+                self.zones.push(Zone { part: nth, first: zone * ZONE_EVENTS, near, far });
             }
         }
         let backwards = self.backwards;
-        self.zones.sort_by(|a, b| {
-            if backwards {
-                b.near.cmp(&a.near)
-            } else {
-                a.near.cmp(&b.near)
-            }
-        });
+        self.zones.sort_by(
+            |a, b| {
+                if backwards { b.near.cmp(&a.near) } else { a.near.cmp(&b.near) }
+            },
+        );
         Ok(())
     }
 
@@ -154,9 +143,8 @@ impl ClockOrder {
             }
             for (clock, position, local) in self.zone_events(view, zone)? {
                 let key = rank((clock, position));
-                let behind = last
-                    .as_ref()
-                    .is_none_or(|last| key < *last || self.inclusive && key == *last);
+                let behind =
+                    last.as_ref().is_none_or(|last| key < *last || self.inclusive && key == *last);
                 if behind {
                     kept.push((Reverse(key), zone.part, local));
                     if kept.len() > SELECTION {
@@ -169,16 +157,7 @@ impl ClockOrder {
         sorted.sort_by(|a, b| b.0.0.cmp(&a.0.0));
         Ok(sorted
             .into_iter()
-            .map(|(Reverse(key), part, local)| {
-                (
-                    unrank(key),
-                    Hit {
-                        part,
-                        local,
-                        check: false,
-                    },
-                )
-            })
+            .map(|(Reverse(key), part, local)| (unrank(key), Hit { part, local, check: false }))
             .collect())
     }
 

@@ -28,10 +28,7 @@ pub(super) enum Plan {
     /// Nothing can match.
     Nothing,
     /// Every event of a range of positions.
-    Range {
-        positions: Range<u64>,
-        backwards: bool,
-    },
+    Range { positions: Range<u64>, backwards: bool },
     /// One entity's postings.
     Stream(Stream),
     /// Bitmaps, part by part.
@@ -56,10 +53,7 @@ impl Plan {
             Subject::Query(filters) if !filters.is_empty() => {
                 Self::Bitmaps(Bitmaps::new(filters.clone(), window, backwards, view))
             }
-            Subject::All | Subject::Query(_) => Self::Range {
-                positions: window,
-                backwards,
-            },
+            Subject::All | Subject::Query(_) => Self::Range { positions: window, backwards },
         })
     }
 
@@ -67,24 +61,13 @@ impl Plan {
     pub(super) fn next(&mut self, view: &View) -> Result<Option<Hit>> {
         match self {
             Self::Nothing => Ok(None),
-            Self::Range {
-                positions,
-                backwards,
-            } => {
-                let position = if *backwards {
-                    positions.next_back()
-                } else {
-                    positions.next()
-                };
+            Self::Range { positions, backwards } => {
+                let position = if *backwards { positions.next_back() } else { positions.next() };
                 let Some(position) = position else {
                     return Ok(None);
                 };
                 let (part, local) = view.locate(position).ok_or_else(|| view.hole(position))?;
-                Ok(Some(Hit {
-                    part,
-                    local,
-                    check: false,
-                }))
+                Ok(Some(Hit { part, local, check: false }))
             }
             Self::Stream(stream) => stream.next(view),
             Self::Bitmaps(bitmaps) => bitmaps.next(view),
@@ -110,10 +93,7 @@ impl Plan {
         match self {
             Self::Nothing => "nothing can match".into(),
             Self::Range { positions, .. } => {
-                format!(
-                    "positions {} to {} in order",
-                    positions.start, positions.end
-                )
+                format!("positions {} to {} in order", positions.start, positions.end)
             }
             Self::Stream(_) => "postings of one entity".into(),
             Self::Bitmaps(bitmaps) => format!("bitmaps of {}", coordinates(&bitmaps.filters)),
@@ -131,31 +111,17 @@ fn coordinates(filters: &[Filter]) -> String {
         .map(|filter| {
             let given = [
                 ("entity", filter.entity.is_some()),
-                (
-                    "tags",
-                    filter.tags_all.is_some() || filter.tags_any.is_some(),
-                ),
+                ("tags", filter.tags_all.is_some() || filter.tags_any.is_some()),
                 ("scope", filter.scope.is_some()),
                 ("fact", filter.fact.is_some()),
                 ("clock zones", filter.clock.is_some()),
             ];
-            let names: Vec<&str> = given
-                .iter()
-                .filter(|(_, has)| *has)
-                .map(|(name, _)| *name)
-                .collect();
-            if names.is_empty() {
-                "everything".into()
-            } else {
-                names.join(" and ")
-            }
+            let names: Vec<&str> =
+                given.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+            if names.is_empty() { "everything".into() } else { names.join(" and ") }
         })
         .collect();
-    if all.is_empty() {
-        "everything".into()
-    } else {
-        all.join(", or of ")
-    }
+    if all.is_empty() { "everything".into() } else { all.join(", or of ") }
 }
 
 /// The window of a read, below `end`. Both `from` and `after` are meant in reading order.
@@ -190,30 +156,16 @@ pub(super) struct Stream {
 
 impl Stream {
     fn new(entity: String, versions: Range<u64>, backwards: bool, view: &View) -> Self {
-        Self {
-            entity,
-            versions,
-            parts: 0..view.parts().len(),
-            backwards,
-            current: None,
-        }
+        Self { entity, versions, parts: 0..view.parts().len(), backwards, current: None }
     }
 
     fn next(&mut self, view: &View) -> Result<Option<Hit>> {
         loop {
             if let Some((part, entry, range)) = &mut self.current {
-                let nth = if self.backwards {
-                    range.next_back()
-                } else {
-                    range.next()
-                };
+                let nth = if self.backwards { range.next_back() } else { range.next() };
                 if let (Some(nth), Some(index)) = (nth, view.parts().get(*part)) {
                     let local = index.posting(entry, nth)?.unwrap_or_default();
-                    return Ok(Some(Hit {
-                        part: *part,
-                        local,
-                        check: false,
-                    }));
+                    return Ok(Some(Hit { part: *part, local, check: false }));
                 }
             }
             if !self.next_part(view)? {
@@ -225,16 +177,9 @@ impl Stream {
     /// Goes to the next part that holds events of the window.
     fn next_part(&mut self, view: &View) -> Result<bool> {
         loop {
-            let part = if self.backwards {
-                self.parts.next_back()
-            } else {
-                self.parts.next()
-            };
+            let part = if self.backwards { self.parts.next_back() } else { self.parts.next() };
             let Some(part) = part else { return Ok(false) };
-            let Some(index) = view
-                .parts()
-                .get(part)
-                .filter(|index| index.base() < view.end())
+            let Some(index) = view.parts().get(part).filter(|index| index.base() < view.end())
             else {
                 continue;
             };
@@ -267,10 +212,7 @@ impl Stream {
     fn count(&mut self, view: &View) -> Result<u64> {
         let mut count = 0;
         while self.next_part(view)? {
-            count += self
-                .current
-                .as_ref()
-                .map_or(0, |(_, _, range)| range.len() as u64);
+            count += self.current.as_ref().map_or(0, |(_, _, range)| range.len() as u64);
         }
         Ok(count)
     }
@@ -287,45 +229,25 @@ pub(super) struct Bitmaps {
 
 impl std::fmt::Debug for Bitmaps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bitmaps")
-            .field("filters", &self.filters)
-            .finish_non_exhaustive()
+        f.debug_struct("Bitmaps").field("filters", &self.filters).finish_non_exhaustive()
     }
 }
 
 impl Bitmaps {
     fn new(filters: Vec<Filter>, positions: Range<u64>, backwards: bool, view: &View) -> Self {
-        Self {
-            filters,
-            positions,
-            parts: 0..view.parts().len(),
-            backwards,
-            current: None,
-        }
+        Self { filters, positions, parts: 0..view.parts().len(), backwards, current: None }
     }
 
     fn next(&mut self, view: &View) -> Result<Option<Hit>> {
         loop {
             if let Some((part, hits, maybe)) = &mut self.current {
-                let local = if self.backwards {
-                    hits.next_back()
-                } else {
-                    hits.next()
-                };
+                let local = if self.backwards { hits.next_back() } else { hits.next() };
                 if let Some(local) = local {
                     let check = maybe.contains(local);
-                    return Ok(Some(Hit {
-                        part: *part,
-                        local,
-                        check,
-                    }));
+                    return Ok(Some(Hit { part: *part, local, check }));
                 }
             }
-            let part = if self.backwards {
-                self.parts.next_back()
-            } else {
-                self.parts.next()
-            };
+            let part = if self.backwards { self.parts.next_back() } else { self.parts.next() };
             let Some(part) = part else { return Ok(None) };
             let Some(range) = local_range(view, part, &self.positions) else {
                 continue;
@@ -411,10 +333,7 @@ pub(crate) fn first_match(
 pub(super) fn matches_record(part: &Part, local: u32, filters: &[Filter]) -> Result<bool> {
     let found = crate::view::record_of(part, local)?;
     let (segment, record) = (found.segment, found.parse()?);
-    let tags = record
-        .tags()
-        .map(|tag| segment.string(tag))
-        .collect::<Result<Vec<_>>>()?;
+    let tags = record.tags().map(|tag| segment.string(tag)).collect::<Result<Vec<_>>>()?;
     let event = crate::filter::Coordinates {
         entity: &segment.string(record.entity)?,
         fact: &segment.string(record.fact)?,

@@ -90,8 +90,7 @@ impl Read {
                 return running.entities(prefix);
             }
             let limit = read.batch_bytes.load(Ordering::Relaxed);
-            read.batch_bytes
-                .store((limit * 4).min(LARGEST_BATCH), Ordering::Relaxed);
+            read.batch_bytes.store((limit * 4).min(LARGEST_BATCH), Ordering::Relaxed);
             running.batch(limit)
         })
     }
@@ -121,10 +120,7 @@ impl Read {
             while running.next_hit()?.is_some() {
                 running.touched += 1;
             }
-            Ok(Explanation {
-                plan,
-                records_touched: running.touched,
-            })
+            Ok(Explanation { plan, records_touched: running.touched })
         })
     }
 
@@ -283,12 +279,7 @@ impl Running {
                 }
                 found => found?,
             };
-            push(
-                &mut batch,
-                &found,
-                part.base() + u64::from(hit.local),
-                &mut frame,
-            )?;
+            push(&mut batch, &found, part.base() + u64::from(hit.local), &mut frame)?;
             count += 1;
         }
         self.handed += count;
@@ -298,8 +289,7 @@ impl Running {
     fn entities(&mut self, prefix: &str) -> Result<Option<Vec<u8>>> {
         while !self.finished && self.left > 0 {
             let mut page = entities::page(&self.view, prefix, self.after_name.as_deref())?;
-            page.rows
-                .truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+            page.rows.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
             self.left -= page.rows.len() as u64;
             self.finished = page.next_after.is_none();
             self.after_name = page.next_after;
@@ -351,12 +341,6 @@ pub(crate) fn single(view: &View, position: u64) -> Result<Vec<u8>> {
     let recorded_us = found.segment.recorded_us(found.offset, record.distance)?;
     let previous = view.previous_link(position)?;
     let mut batch = BatchBuilder::new(true);
-    batch.push(
-        found.segment,
-        &record,
-        position,
-        recorded_us,
-        Some(&previous),
-    )?;
+    batch.push(found.segment, &record, position, recorded_us, Some(&previous))?;
     Ok(batch.finish())
 }

@@ -99,32 +99,15 @@ impl ReadSpec {
             return Err(malformed());
         }
         if from.is_some() && after.is_some() {
-            return Err(Error::invalid(
-                "options.after",
-                "is given together with from; choose one",
-            ));
+            return Err(Error::invalid("options.after", "is given together with from; choose one"));
         }
-        let order = if flags & 2 != 0 {
-            Order::Clock
-        } else {
-            Order::Position
-        };
-        Ok(Self {
-            subject,
-            backwards: flags & 1 != 0,
-            order,
-            from,
-            after,
-            as_of,
-            limit,
-        })
+        let order = if flags & 2 != 0 { Order::Clock } else { Order::Position };
+        Ok(Self { subject, backwards: flags & 1 != 0, order, from, after, as_of, limit })
     }
 
     fn subject(kind: u8, reader: &mut Reader<'_>) -> Result<Option<Subject>> {
         fn text(reader: &mut Reader<'_>) -> Option<String> {
-            std::str::from_utf8(reader.bytes32()?)
-                .ok()
-                .map(str::to_owned)
+            std::str::from_utf8(reader.bytes32()?).ok().map(str::to_owned)
         }
         Ok(match kind {
             0 => Some(Subject::All),
@@ -140,10 +123,7 @@ impl ReadSpec {
                 let prefix = text(reader)?;
                 let given = reader.u8()? != 0;
                 let after = text(reader)?;
-                Some(Subject::Entities {
-                    prefix,
-                    after: given.then_some(after),
-                })
+                Some(Subject::Entities { prefix, after: given.then_some(after) })
             })(),
             _ => None,
         })

@@ -57,10 +57,7 @@ pub struct Verification {
 #[derive(Debug)]
 enum Scope {
     /// All segments, one after the other.
-    Log {
-        segment: usize,
-        cursor: Option<Cursor>,
-    },
+    Log { segment: usize, cursor: Option<Cursor> },
     /// One entity.
     Entity { plan: Plan, total: u64 },
 }
@@ -88,41 +85,16 @@ impl Verification {
         let (scope, total) = match entity {
             None => {
                 let total = view.segments().iter().map(|s| s.end() - HEADER_PAGE).sum();
-                (
-                    Scope::Log {
-                        segment: 0,
-                        cursor: None,
-                    },
-                    total,
-                )
+                (Scope::Log { segment: 0, cursor: None }, total)
             }
             Some(entity) => {
                 let spec = ReadSpec::new(Subject::Stream(entity.to_owned()));
                 let total = Plan::new(&spec, &view)?.count(&view)?.unwrap_or(0);
-                (
-                    Scope::Entity {
-                        plan: Plan::new(&spec, &view)?,
-                        total,
-                    },
-                    0,
-                )
+                (Scope::Entity { plan: Plan::new(&spec, &view)?, total }, 0)
             }
         };
-        let report = VerifyReport {
-            ok: true,
-            events: 0,
-            entities: 0,
-            damage: Vec::new(),
-        };
-        Ok(Self {
-            shared,
-            view,
-            scope,
-            digester: Digester::default(),
-            report,
-            bytes: 0,
-            total,
-        })
+        let report = VerifyReport { ok: true, events: 0, entities: 0, damage: Vec::new() };
+        Ok(Self { shared, view, scope, digester: Digester::default(), report, bytes: 0, total })
     }
 
     /// Does a slice of the work. The report comes when all is done.
@@ -153,11 +125,7 @@ impl Verification {
             Scope::Log { .. } => self.bytes as f64 / self.total.max(1) as f64,
             Scope::Entity { total, .. } => self.report.events as f64 / (*total).max(1) as f64,
         };
-        VerifyProgress {
-            events: self.report.events,
-            bytes: self.bytes,
-            share: share.min(1.0),
-        }
+        VerifyProgress { events: self.report.events, bytes: self.bytes, share: share.min(1.0) }
     }
 
     fn step_log(&mut self) -> Result<bool> {
@@ -252,14 +220,7 @@ impl Verification {
                 let record = found.parse()?;
                 self.bytes += record.payload.len() as u64;
                 let time = found.segment.recorded_us(found.offset, record.distance)?;
-                check_event(
-                    &mut self.digester,
-                    &self.view,
-                    found.segment,
-                    &record,
-                    position,
-                    time,
-                )
+                check_event(&mut self.digester, &self.view, found.segment, &record, position, time)
             });
             match checked {
                 Ok(version) => {
@@ -277,10 +238,7 @@ impl Verification {
 /// Position of the first event behind a segment.
 fn first_behind(segment: &Segment, view: &View) -> u64 {
     let number = segment.header.number;
-    let next = view
-        .segments()
-        .iter()
-        .find(|other| other.header.number > number);
+    let next = view.segments().iter().find(|other| other.header.number > number);
     next.map_or(view.end(), |next| next.header.base_position)
 }
 
@@ -313,10 +271,7 @@ fn check_frame(
         let mut damage = segment.damage(
             frame.offset,
             length,
-            &format!(
-                "the frame starts at position {}, not {}",
-                header.base, at.next_position
-            ),
+            &format!("the frame starts at position {}, not {}", header.base, at.next_position),
         );
         damage.positions =
             (header.base > at.next_position).then(|| (at.next_position, header.base - 1));
@@ -344,10 +299,7 @@ fn check_frame(
     if header.kind != Kind::EVENTS {
         return;
     }
-    let last = frame
-        .records()
-        .last()
-        .and_then(|(_, bytes)| Record::parse(bytes));
+    let last = frame.records().last().and_then(|(_, bytes)| Record::parse(bytes));
     if !last.is_some_and(|last| last.ends_append) {
         let reason = "the frame ends within an append";
         verification.damaged(segment.damage(frame.offset, length, reason));
@@ -397,9 +349,7 @@ fn check_event(
         let mut damage = segment.damage(0, 0, reason);
         damage.positions = Some((position, position));
         damage.entities = vec![entity.clone().into_owned()];
-        Err(Error::Corrupt {
-            damage: vec![damage],
-        })
+        Err(Error::Corrupt { damage: vec![damage] })
     };
     let previous = match record.back {
         0 if record.version == 0 => GENESIS,
@@ -410,10 +360,7 @@ fn check_event(
             None => return broken("an event's previous event cannot be read"),
         },
     };
-    let tags = record
-        .tags()
-        .map(|tag| segment.string(tag))
-        .collect::<Result<Vec<_>>>()?;
+    let tags = record.tags().map(|tag| segment.string(tag)).collect::<Result<Vec<_>>>()?;
     let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
     let digest = digester.digest(&Digestible {
         entity: &entity,

@@ -53,9 +53,7 @@ impl Segment {
         let mut page = vec![0; HEADER_PAGE as usize];
         let read = file.read_at(&mut page, 0).at(path)?;
         if read < page.len() {
-            return Ok(Err(HeaderPage::Damaged(
-                "the file is shorter than its header page",
-            )));
+            return Ok(Err(HeaderPage::Damaged("the file is shorter than its header page")));
         }
         match SegmentHeader::decode(&page) {
             HeaderPage::Whole(header) => Ok(Ok(Self::new(header, &page, path, file)?)),
@@ -120,10 +118,7 @@ impl Segment {
 
     /// Bytes of a range below the end: from the map, or copied.
     fn bytes(&self, offset: u64, length: usize) -> Result<Option<Cow<'_, [u8]>>> {
-        let Some(end) = offset
-            .checked_add(length as u64)
-            .filter(|end| *end <= self.end())
-        else {
+        let Some(end) = offset.checked_add(length as u64).filter(|end| *end <= self.end()) else {
             return Ok(None);
         };
         if let Some(map) = &self.map {
@@ -157,20 +152,12 @@ impl Segment {
     /// When the frame was recorded that starts `distance` bytes before a record.
     pub(crate) fn recorded_us(&self, offset: u64, distance: u32) -> Result<u64> {
         let damaged = || self.damaged(offset, LINK_AT as u64, "a record's frame cannot be found");
-        let at = offset
-            .checked_sub(u64::from(distance))
-            .ok_or_else(damaged)?;
+        let at = offset.checked_sub(u64::from(distance)).ok_or_else(damaged)?;
         let bytes = self.bytes(at, HEADER_LEN)?.ok_or_else(damaged)?;
         let header = bytes.first_chunk().ok_or_else(damaged)?;
-        FrameHeader::decode(header, &self.checksum, at)
-            .map(|header| header.recorded_us)
-            .ok_or_else(|| {
-                self.damaged(
-                    at,
-                    HEADER_LEN as u64,
-                    "a frame's header does not match its CRC",
-                )
-            })
+        FrameHeader::decode(header, &self.checksum, at).map(|header| header.recorded_us).ok_or_else(
+            || self.damaged(at, HEADER_LEN as u64, "a frame's header does not match its CRC"),
+        )
     }
 
     /// The string whose definition stands at an offset; 0 is the empty string.
@@ -184,9 +171,7 @@ impl Segment {
             .bytes(offset, DEFINITION_HEADER_LEN)?
             .ok_or_else(|| damaged("a string stands past the end of the segment"))?;
         let length = usize::from(
-            head.get(4..)
-                .and_then(<[u8]>::first_chunk)
-                .map_or(0, |b| u16::from_le_bytes(*b)),
+            head.get(4..).and_then(<[u8]>::first_chunk).map_or(0, |b| u16::from_le_bytes(*b)),
         );
         if length == 0 || length > ENTITY_MAX_BYTES {
             return Err(damaged("a string's length cannot be one"));
@@ -213,9 +198,7 @@ impl Segment {
 
     /// A damage of this segment as an error.
     pub(crate) fn damaged(&self, offset: u64, length: u64, reason: &str) -> Error {
-        Error::Corrupt {
-            damage: vec![self.damage(offset, length, reason)],
-        }
+        Error::Corrupt { damage: vec![self.damage(offset, length, reason)] }
     }
 
     pub(crate) fn damage(&self, offset: u64, length: u64, reason: &str) -> Damage {

@@ -74,9 +74,7 @@ impl Scanner {
             return Ok(Found::Damaged("the frame's header does not match its CRC"));
         };
         if u64::from(header.length) > available {
-            return Ok(Found::Damaged(
-                "the frame reaches past the end of the segment",
-            ));
+            return Ok(Found::Damaged("the frame reaches past the end of the segment"));
         }
         let length = header.length as usize;
         match Checked::check(self.fill_at(offset, length)?, &checksum, offset) {
@@ -100,10 +98,7 @@ impl Scanner {
             }
             let mut candidates = Vec::new();
             let mut place = 0;
-            while let Some(head) = bytes
-                .get(place..)
-                .and_then(<[u8]>::first_chunk::<HEADER_LEN>)
-            {
+            while let Some(head) = bytes.get(place..).and_then(<[u8]>::first_chunk::<HEADER_LEN>) {
                 if head.iter().any(|byte| *byte != 0)
                     && FrameHeader::decode(head, &checksum, at + place as u64).is_some()
                 {
@@ -132,19 +127,12 @@ impl Scanner {
     fn fill_at(&mut self, offset: u64, length: usize) -> Result<&[u8]> {
         let start = offset.wrapping_sub(self.buffered_at) as usize;
         let buffered = offset >= self.buffered_at
-            && start
-                .checked_add(length)
-                .is_some_and(|end| end <= self.buffer.len());
+            && start.checked_add(length).is_some_and(|end| end <= self.buffer.len());
         if !buffered {
-            let wanted = length
-                .max(CHUNK)
-                .min(self.limit.saturating_sub(offset) as usize);
+            let wanted = length.max(CHUNK).min(self.limit.saturating_sub(offset) as usize);
             self.buffer.resize(wanted, 0);
-            let read = self
-                .segment
-                .file()
-                .read_at(&mut self.buffer, offset)
-                .at(&self.segment.path)?;
+            let read =
+                self.segment.file().read_at(&mut self.buffer, offset).at(&self.segment.path)?;
             self.buffer.truncate(read);
             self.buffered_at = offset;
         }

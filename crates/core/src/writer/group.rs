@@ -156,11 +156,7 @@ impl Group {
     pub(super) fn push(&mut self, record: &NewRecord<'_>, slot: u32, digest: Hash) {
         let start = self.records.len();
         record.encode(&mut self.records);
-        self.planned.push(Planned {
-            start,
-            slot,
-            digest,
-        });
+        self.planned.push(Planned { start, slot, digest });
     }
 
     /// Ends the append whose last event was pushed.
@@ -181,11 +177,7 @@ impl Group {
         let header = FrameHeader {
             length: length as u32,
             kind: Kind::EVENTS,
-            flags: if self.definitions.is_empty() {
-                0
-            } else {
-                FLAG_DEFINITIONS
-            },
+            flags: if self.definitions.is_empty() { 0 } else { FLAG_DEFINITIONS },
             base: self.base,
             count: self.planned.len() as u32,
             durable_upto: durable_upto as u32,
@@ -220,10 +212,7 @@ impl Group {
             crate::frame::Checked::check(&bytes, checksum, self.offset).is_ok(),
             "a finished frame reads back whole"
         );
-        Finished {
-            bytes,
-            record_offsets,
-        }
+        Finished { bytes, record_offsets }
     }
 
     /// An upper bound of the frame that these bytes of an append could need in a fresh segment.

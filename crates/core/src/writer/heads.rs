@@ -59,11 +59,7 @@ impl Heads {
                 position: head.position,
                 link: view.link_at(head.position)?,
             },
-            None => WriterHead {
-                next_version: 0,
-                position: 0,
-                link: GENESIS,
-            },
+            None => WriterHead { next_version: 0, position: 0, link: GENESIS },
         };
         let slot = self.heads.len() as u32;
         self.heads.push(head);
@@ -72,11 +68,7 @@ impl Heads {
     }
 
     pub(super) fn get(&self, slot: u32) -> WriterHead {
-        let none = WriterHead {
-            next_version: 0,
-            position: 0,
-            link: GENESIS,
-        };
+        let none = WriterHead { next_version: 0, position: 0, link: GENESIS };
         self.heads.get(slot as usize).copied().unwrap_or(none)
     }
 

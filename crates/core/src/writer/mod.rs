@@ -133,11 +133,7 @@ impl Writer {
         let mapped = relaxed && shared.fs.keeps_allocations(&shared.directory);
         Self {
             boot_id: shared.host.boot_id(),
-            mode: if mapped {
-                WriteMode::Map
-            } else {
-                WriteMode::Write
-            },
+            mode: if mapped { WriteMode::Map } else { WriteMode::Write },
             head_page,
             queue,
             keeper,
@@ -201,10 +197,7 @@ impl Writer {
                     }
                 }
             }
-            if self
-                .sync_deadline()
-                .is_some_and(|deadline| deadline <= Instant::now())
-            {
+            if self.sync_deadline().is_some_and(|deadline| deadline <= Instant::now()) {
                 let _ = self.sync_now();
             }
         }
@@ -254,6 +247,7 @@ impl Writer {
                         let (limit, actual) = (FRAME_MAX_BYTES, bound);
                         return Err(Error::LimitExceeded {
                             argument: "events".into(),
+                            unit: "bytes",
                             limit,
                             actual,
                         });
@@ -338,10 +332,7 @@ impl Writer {
     }
 
     fn count_frame(&mut self, frame: &[u8]) {
-        let header = frame
-            .first_chunk()
-            .copied()
-            .unwrap_or([0; crate::frame::HEADER_LEN]);
+        let header = frame.first_chunk().copied().unwrap_or([0; crate::frame::HEADER_LEN]);
         let crc = frame.last_chunk().map_or(0, |crc| u32::from_le_bytes(*crc));
         self.running.add((header, crc));
         self.frames += 1;
@@ -389,11 +380,7 @@ impl Writer {
             store_id: self.shared.store_id,
             boot_id: self.boot_id,
             segment: self.active.header.number,
-            offset: if poisoned {
-                self.durable_upto
-            } else {
-                self.offset
-            },
+            offset: if poisoned { self.durable_upto } else { self.offset },
             next_position: self.next_position,
             durable_upto: self.durable_upto,
             manifest_generation: self.keeper.manifest_generation(),
@@ -405,9 +392,7 @@ impl Writer {
     /// When what is written must be synced at the latest.
     fn sync_deadline(&self) -> Option<Instant> {
         let interval = self.shared.options.durability == Durability::Interval;
-        let since = self
-            .unsynced_since
-            .filter(|_| interval && self.shared.poisoned().is_none())?;
+        let since = self.unsynced_since.filter(|_| interval && self.shared.poisoned().is_none())?;
         if self.unsynced_events >= self.shared.options.fsync_event_count {
             return Some(since);
         }
@@ -416,10 +401,7 @@ impl Writer {
 
     /// Chores that must not delay an acknowledgement: timers, runs, the next segment.
     fn after_commit(&mut self) {
-        if self
-            .sync_deadline()
-            .is_some_and(|deadline| deadline <= Instant::now())
-        {
+        if self.sync_deadline().is_some_and(|deadline| deadline <= Instant::now()) {
             let _ = self.sync_now();
         }
         let covered = self.offset - self.tail.extent().start;
@@ -429,10 +411,8 @@ impl Writer {
         }
         if !self.spare_requested && self.offset > self.active_size / 2 {
             self.spare_requested = true;
-            self.keeper.ask(Job::Spare {
-                number: self.active.header.number + 1,
-                size: self.next_size(),
-            });
+            self.keeper
+                .ask(Job::Spare { number: self.active.header.number + 1, size: self.next_size() });
         }
     }
 
@@ -442,19 +422,12 @@ impl Writer {
         let full = std::mem::replace(&mut self.tail, Arc::clone(&tail));
         let part = crate::index::Part::Tail(tail);
         self.shared.change_layout(|layout| layout.parts.push(part));
-        self.keeper.ask(Job::Run {
-            tail: full,
-            stretch: self.stretch(),
-        });
+        self.keeper.ask(Job::Run { tail: full, stretch: self.stretch() });
         self.keeper.wait_for_backlog();
     }
 
     fn stretch(&self) -> Stretch {
-        Stretch {
-            recorded_us: self.last_recorded_us,
-            frames: self.frames,
-            running: self.running,
-        }
+        Stretch { recorded_us: self.last_recorded_us, frames: self.frames, running: self.running }
     }
 
     /// Hands the decided outcomes to their sinks, in order, each sink's together.
@@ -498,9 +471,7 @@ impl Writer {
     fn reject(&self, delivery: &mut Delivery) {
         delivery.decided.clear();
         let error = self.shared.poisoned().unwrap_or(Error::Closed);
-        delivery
-            .decided
-            .resize(delivery.outstanding.len(), Err(error));
+        delivery.decided.resize(delivery.outstanding.len(), Err(error));
         self.deliver(delivery);
     }
 }
@@ -514,11 +485,7 @@ fn enlist(work: &VecDeque<Work>, delivery: &mut Delivery) {
         for (sequence, append) in &submission.appends {
             let bytes = append.as_ref().map_or(0, |range| range.len() as u64);
             let sink = Arc::clone(&submission.sink);
-            delivery.outstanding.push_back(Outstanding {
-                sink,
-                sequence: *sequence,
-                bytes,
-            });
+            delivery.outstanding.push_back(Outstanding { sink, sequence: *sequence, bytes });
         }
     }
 }

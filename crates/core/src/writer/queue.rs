@@ -91,11 +91,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(max_bytes: u64) -> Self {
-        Self {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            max_bytes,
-        }
+        Self { state: Mutex::default(), changed: Condvar::new(), max_bytes }
     }
 
     /// Hands packed appends to the writer.
@@ -119,11 +115,7 @@ impl Queue {
             }
             state.pending_appends += 1;
         }
-        state.work.push_back(Work::Append(Submission {
-            bytes,
-            appends,
-            sink,
-        }));
+        state.work.push_back(Work::Append(Submission { bytes, appends, sink }));
         drop(state);
         self.changed.notify_one();
         Ok(())

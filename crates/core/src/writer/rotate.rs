@@ -35,8 +35,7 @@ impl Writer {
             Err(error) => return Err(self.poison(&error)),
         };
         self.seal().map_err(|error| self.poison(&error))?;
-        self.start_segment(&spare)
-            .map_err(|error| self.poison(&error))
+        self.start_segment(&spare).map_err(|error| self.poison(&error))
     }
 
     /// Starts the segment behind one that is sealed already.
@@ -95,12 +94,7 @@ impl Writer {
         let page = header.encode();
         spare.file.write_at(&page, 0).at(&spare.path)?;
         spare.file.sync().at(&spare.path)?;
-        let segment = Arc::new(Segment::new(
-            header,
-            &page,
-            &spare.path,
-            Arc::clone(&spare.file),
-        )?);
+        let segment = Arc::new(Segment::new(header, &page, &spare.path, Arc::clone(&spare.file))?);
         segment.advance(HEADER_PAGE);
         let tail = Arc::new(Tail::new(&segment, self.next_position, HEADER_PAGE));
         let sealed = std::mem::replace(&mut self.active, Arc::clone(&segment));
@@ -109,10 +103,7 @@ impl Writer {
             layout.segments.push(segment);
             layout.parts.push(Part::Tail(tail));
         });
-        self.keeper.ask(Job::Seal {
-            segment: sealed,
-            stretch: self.stretch(),
-        });
+        self.keeper.ask(Job::Seal { segment: sealed, stretch: self.stretch() });
         self.keeper.wait_for_backlog();
         self.active_size = spare.size;
         self.offset = HEADER_PAGE;

@@ -23,21 +23,14 @@ impl Writer {
         if let Some(error) = self.shared.refuses_writes() {
             return Err(error);
         }
-        if append
-            .durability
-            .is_some_and(|asked| asked < self.shared.options.durability)
-        {
+        if append.durability.is_some_and(|asked| asked < self.shared.options.durability) {
             return Err(Error::invalid(
                 "options.durability",
                 "is weaker than the store's; an append can only ask for more",
             ));
         }
         let view = self.inner_view(group);
-        if append
-            .events
-            .first()
-            .is_some_and(|event| event.id.is_some())
-        {
+        if append.events.first().is_some_and(|event| event.id.is_some()) {
             match self.find_duplicate(append, &view, group)? {
                 Known::New => {}
                 Known::Duplicate(receipt) => return Ok(Verdict::Settled(receipt)),
@@ -60,6 +53,7 @@ impl Writer {
         if self.next_position + append.events.len() as u64 > POSITION_MAX {
             return Err(Error::LimitExceeded {
                 argument: "position".into(),
+                unit: "events",
                 limit: POSITION_MAX,
                 actual: self.next_position + append.events.len() as u64,
             });
@@ -77,9 +71,7 @@ impl Writer {
         let in_group = |event: &NewEvent<'_>, id: &[u8; 16]| {
             // Records of the open group cannot be read back: a possible hit is judged after it.
             let locals = self.tail.with_id(event.entity, id);
-            locals
-                .iter()
-                .any(|local| self.tail.base() + u64::from(*local) >= group.base)
+            locals.iter().any(|local| self.tail.base() + u64::from(*local) >= group.base)
         };
         let written = view.cut(group.base);
         let mut found = Vec::with_capacity(append.events.len());
@@ -95,17 +87,12 @@ impl Writer {
         };
         let first = found.first().copied().flatten();
         let in_order = |first: u64| {
-            found
-                .iter()
-                .enumerate()
-                .all(|(i, position)| *position == Some(first + i as u64))
+            found.iter().enumerate().all(|(i, position)| *position == Some(first + i as u64))
         };
         let Some(first) = first.filter(|first| in_order(*first)) else {
             let event = append.events.get(known);
             return Err(Error::IdConflict {
-                entity: event
-                    .map(|event| event.entity.to_owned())
-                    .unwrap_or_default(),
+                entity: event.map(|event| event.entity.to_owned()).unwrap_or_default(),
                 id: event.and_then(|event| event.id).unwrap_or_default(),
                 index: known as u32,
             });
@@ -129,13 +116,7 @@ impl Writer {
             slots.push(self.heads.slot(event.entity, &written)?);
         }
         if let (Some(event), Some(expected)) = (append.events.first(), append.expected) {
-            self.expect(
-                event.entity,
-                slots.first().copied().unwrap_or(0),
-                expected,
-                0,
-                None,
-            )?;
+            self.expect(event.entity, slots.first().copied().unwrap_or(0), expected, 0, None)?;
         }
         if append.events.iter().any(|event| event.expected.is_some()) {
             let mut earlier = hashbrown::HashMap::new();
@@ -163,31 +144,20 @@ impl Writer {
             return Ok(());
         }
         let actual = (head.next_version + added).checked_sub(1);
-        Err(Error::WrongExpectedVersion {
-            entity: entity.to_owned(),
-            expected,
-            actual,
-            index,
-        })
+        Err(Error::WrongExpectedVersion { entity: entity.to_owned(), expected, actual, index })
     }
 
     /// Encodes the append into the group, if there is room.
     fn place(&mut self, append: &Append<'_>, slots: &[u32], group: &mut Group) -> Verdict {
         let mark = group.mark();
         let made = (self.ids.clone(), self.last_store_clock);
-        let before: Vec<_> = slots
-            .iter()
-            .map(|slot| (*slot, self.heads.get(*slot)))
-            .collect();
+        let before: Vec<_> = slots.iter().map(|slot| (*slot, self.heads.get(*slot))).collect();
         let mut placed = Vec::with_capacity(append.events.len());
         for (event, slot) in append.events.iter().zip(slots) {
             placed.push(self.encode(event, *slot, group));
         }
         group.end_append();
-        let room = self
-            .active_size
-            .saturating_sub(SEAL_LEN + group.offset)
-            .min(FRAME_MAX_BYTES);
+        let room = self.active_size.saturating_sub(SEAL_LEN + group.offset).min(FRAME_MAX_BYTES);
         let fits = group.length() <= room;
         if fits && (mark.is_first() || group.length() <= GROUP_BYTES) {
             self.index(append, &placed);
@@ -205,11 +175,7 @@ impl Writer {
                 *place = head;
             }
         }
-        if mark.is_first() {
-            Verdict::NeedsSegment(bound)
-        } else {
-            Verdict::CommitFirst
-        }
+        if mark.is_first() { Verdict::NeedsSegment(bound) } else { Verdict::CommitFirst }
     }
 
     fn encode(&mut self, event: &NewEvent<'_>, slot: u32, group: &mut Group) -> Placed {
@@ -268,12 +234,7 @@ impl Writer {
         let mut kept_clock = [0; 64];
         crate::codec::patch(&mut kept_clock, 0, clock);
         let version = head.next_version;
-        Placed {
-            version,
-            previous,
-            clock: kept_clock,
-            clock_len: clock.len() as u8,
-        }
+        Placed { version, previous, clock: kept_clock, clock_len: clock.len() as u8 }
     }
 
     /// Adds the append's events to the tail: later appends of the group are judged against them.
@@ -284,10 +245,7 @@ impl Writer {
                     entity: event.entity,
                     fact: event.fact,
                     scope: event.scope,
-                    clock: placed
-                        .clock
-                        .get(..usize::from(placed.clock_len))
-                        .unwrap_or_default(),
+                    clock: placed.clock.get(..usize::from(placed.clock_len)).unwrap_or_default(),
                     tags: &event.tags,
                     id: event.id,
                     version: placed.version,
@@ -345,10 +303,7 @@ fn check_conditions(append: &Append<'_>, view: &View, group: &Group) -> Result<C
             crate::query::FirstMatch::None => {}
             crate::query::FirstMatch::Undecided => return Ok(Conflict::Undecided),
             crate::query::FirstMatch::At(position) => {
-                return Err(Error::ConditionFailed {
-                    position,
-                    index: index as u32,
-                });
+                return Err(Error::ConditionFailed { position, index: index as u32 });
             }
         }
     }
@@ -364,10 +319,7 @@ fn receipt(append: &Append<'_>, first: u64, versions: Vec<u64>, duplicate: bool)
     let count = versions.len() as u64;
     let ends = versions.first().copied().zip(versions.last().copied());
     let entity = append.events.first().map(|event| event.entity);
-    let several = append
-        .events
-        .iter()
-        .any(|event| Some(event.entity) != entity);
+    let several = append.events.iter().any(|event| Some(event.entity) != entity);
     Receipt {
         positions: Some((first, first + count - 1)),
         versions: ends,

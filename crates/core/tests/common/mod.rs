@@ -11,28 +11,16 @@ use tetralog_core::{
 
 /// Small segments, so that little data rotates often.
 pub(crate) fn small() -> StoreOptions {
-    StoreOptions {
-        segment_max_bytes: 1 << 20,
-        ..StoreOptions::default()
-    }
+    StoreOptions { segment_max_bytes: 1 << 20, ..StoreOptions::default() }
 }
 
 pub(crate) fn relaxed() -> StoreOptions {
-    StoreOptions {
-        durability: Durability::None,
-        ..StoreOptions::default()
-    }
+    StoreOptions { durability: Durability::None, ..StoreOptions::default() }
 }
 
 pub(crate) fn event<'a>(entity: &'a str, fact: &'a str, payload: &'a [u8]) -> NewEvent<'a> {
     let content_type = "application/octet-stream";
-    NewEvent {
-        entity,
-        fact,
-        content_type,
-        payload,
-        ..NewEvent::default()
-    }
+    NewEvent { entity, fact, content_type, payload, ..NewEvent::default() }
 }
 
 pub(crate) fn append(store: &Store, events: &[NewEvent<'_>]) -> Result<Receipt> {
@@ -44,10 +32,7 @@ pub(crate) fn expecting(
     events: &[NewEvent<'_>],
     expected: Expected,
 ) -> Result<Receipt> {
-    let options = AppendOptions {
-        expected: Some(expected),
-        ..AppendOptions::default()
-    };
+    let options = AppendOptions { expected: Some(expected), ..AppendOptions::default() };
     store.append(events, &options)
 }
 
@@ -110,10 +95,7 @@ pub(crate) fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test plays the part of the world"
-)]
+#[expect(clippy::disallowed_methods, reason = "a test plays the part of the world")]
 fn remove(file: &Path) {
     fs::remove_file(file).unwrap();
 }
