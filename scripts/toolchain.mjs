@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { fail, root } from './run.mjs'
 
-const nodeMinimum = '20.19'
+/** Of these major versions, and of newer ones, these are the oldest that can require() ES modules. */
+const nodeMinimums = { 20: '20.19', 21: '22.12', 22: '22.12' }
 
 function rustMinimum() {
   const manifest = readFileSync(`${root}Cargo.toml`, 'utf8')
