@@ -46,9 +46,9 @@ function checkRust(command, minimum) {
 
 export function checkToolchain() {
   const node = process.versions.node
-  if (isOlder(node, nodeMinimum)) {
+  if (isOlder(node, nodeMinimums[Number.parseInt(node, 10)] ?? nodeMinimums[20])) {
     fail(
-      `Tetralog needs Node.js ${nodeMinimum} or newer, but this is ${node}: install a newer one.`,
+      `Tetralog needs Node.js 20.19 or 22.12 or newer, but this is ${node}: install one of them.`,
     )
   }
   checkRust('cargo', rustMinimum())
