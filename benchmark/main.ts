@@ -38,14 +38,17 @@ function* openings(path: string, events: number): Generator<Measurement> {
   if (process.platform === 'linux') yield memory(path, events)
 }
 
-async function measure(settings: Settings, only: string): Promise<Result[]> {
-  const results: Result[] = []
+async function measure(
+  settings: Settings,
+  only: string,
+  onResults: (results: readonly Result[]) => void,
+): Promise<void> {
   const takeAll = async (measurements: Iterable<Measurement>) => {
     for (const measurement of measurements) {
       if (!measurement.name.includes(only)) continue
       const taken = await take(measurement, settings.rounds)
       printResults(taken)
-      results.push(...taken)
+      onResults(taken)
     }
   }
   const events = makeEvents(settings.events)
@@ -58,7 +61,6 @@ async function measure(settings: Settings, only: string): Promise<Result[]> {
     await takeAll(reads(settings, store, events))
   }
   await takeAll([disk(settings, events)])
-  return results
 }
 
 async function main(options: Options): Promise<void> {
@@ -74,8 +76,12 @@ async function main(options: Options): Promise<void> {
     const date = new Date().toISOString()
     const header: Header = { name, date, machine, versions, settings: { events, rounds } }
     printHeader(header)
-    const results = await measure({ events, rounds, folder }, options.only)
-    console.log(`\nWritten to ${writeResults(options.results, header, results)}`)
+    const results: Result[] = []
+    await measure({ events, rounds, folder }, options.only, (taken) => {
+      results.push(...taken)
+      writeResults(options.results, header, results) // so that an interrupted run leaves some
+    })
+    console.log(`\nWritten to ${options.results}`)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

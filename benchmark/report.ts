@@ -37,12 +37,10 @@ export function printResults(results: readonly Result[]): void {
   }
 }
 
-/** Gives the path of the file. */
-export function writeResults(folder: string, header: Header, results: readonly Result[]): string {
+export function writeResults(folder: string, header: Header, results: readonly Result[]): void {
   mkdirSync(folder, { recursive: true })
   const path = join(folder, `${header.name}.json`)
   writeFileSync(path, `${JSON.stringify({ ...header, results }, null, 2)}\n`)
-  return path
 }
 
 function format(number: number, unit: Unit): string {
