@@ -575,7 +575,7 @@ onEachBackend((make) => {
       const tags = Array.from({ length: 64 }, (_, i) => `t${i}`.padEnd(256, 'x'))
       await store.append({ entity: 'e', fact: 'f', tags })
       await limit(store, { tags: [...tags, 'one more'] }, 'tags', 64, 65)
-      await limit(store, { tags: ['x'.repeat(257)] }, 'tags', 256, 257)
+      await limit(store, { tags: ['x'.repeat(257)] }, 'tags[0]', 256, 257)
       const contentType = 'x/'.padEnd(256, 'y')
       await store.append({ entity: 'e', fact: 'f', contentType, payload: new Uint8Array(1) })
       await limit(
@@ -635,7 +635,7 @@ onEachBackend((make) => {
       const store = await make()
       await bad(store, { entity: '' }, 'entity')
       await bad(store, { fact: '' }, 'fact')
-      await bad(store, { tags: [''] }, 'tags')
+      await bad(store, { tags: [''] }, 'tags[0]')
       for (const field of ['entity', 'fact', 'scope']) await bad(store, { [field]: 'a\0b' }, field)
       await bad(store, { entity: 'user:*' }, 'entity')
       await bad(store, { scope: 'org/*' }, 'scope')

@@ -1,7 +1,7 @@
 //! Work beside the writer: the next segment's file, runs, and the indexes of sealed segments.
 //! One thread, in order; the writer waits for it only when it falls far behind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -13,7 +13,7 @@ use crate::error::{AtPath, Error, Result};
 use crate::fs::{File, OpenMode};
 use crate::index::{IndexFile, Stretch, Tail, index_frames};
 use crate::manifest::Manifest;
-use crate::segment::{HEADER_PAGE, Segment};
+use crate::segment::{HEADER_PAGE, HeaderPage, Segment};
 use crate::shared::Shared;
 
 /// Jobs that may wait before the writer is held back.
@@ -45,6 +45,8 @@ pub(crate) enum Job {
 struct State {
     spare: Option<Spare>,
     preparing: bool,
+    /// The last number that the writer asked for: the files up to it are the writer's alone.
+    handed: u64,
     backlog: usize,
 }
 
@@ -128,6 +130,8 @@ impl Keeper {
             self.changed.wait(&mut state);
         }
         self.hurry.store(false, Ordering::Release);
+        // From here on a job that is still queued must not touch the file.
+        state.handed = number;
         let ready = state.spare.take().filter(|spare| spare.number == number);
         drop(state);
         let spare = match ready {
@@ -148,6 +152,7 @@ impl Keeper {
     /// Allocates a segment's file and lists it in the manifest. Leaves nothing behind if it fails.
     fn make_spare(&self, number: u64, size: u64) -> Result<Spare> {
         let path = self.shared.segment_path(number);
+        self.refuse_used(&path)?;
         let file = self.shared.fs.open(&path, OpenMode::Create).at(&path)?;
         let made = file.allocate(size).and_then(|()| file.sync()).at(&path).and_then(|()| {
             let directory = self.shared.segments_directory();
@@ -159,6 +164,17 @@ impl Keeper {
             return Err(error);
         }
         Ok(Spare { file, path, number, size })
+    }
+
+    /// A file with a header is a segment, never a spare.
+    fn refuse_used(&self, path: &Path) -> Result<()> {
+        if self.shared.fs.kind(path).at(path)?.is_none() {
+            return Ok(());
+        }
+        match Segment::open(&*self.shared.fs, path, OpenMode::Read)? {
+            Ok(_) | Err(HeaderPage::Newer(_)) => Err(Error::format(path, "is a segment already")),
+            Err(_) => Ok(()),
+        }
     }
 
     fn list(&self, number: u64) -> Result<()> {
@@ -192,7 +208,7 @@ impl Keeper {
     fn prepare_spare(&self, number: u64, size: u64) -> Result<()> {
         {
             let mut state = self.state.lock();
-            if state.spare.is_some() || self.hurry.load(Ordering::Acquire) {
+            if number <= state.handed || state.spare.is_some() {
                 return Ok(());
             }
             state.preparing = true;
