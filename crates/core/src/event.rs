@@ -73,6 +73,14 @@ impl NewEvent<'_> {
                 actual: self.tags.len() as u64,
             });
         }
+        if self.content_type.is_empty() && !self.payload.is_empty() {
+            let reason = "is missing: an event with a payload has one";
+            return Err(Error::invalid(named("contentType"), reason));
+        }
+        if self.metadata_kind == MetadataKind::None && !self.metadata.is_empty() {
+            let reason = "is given, but its kind says that there is none";
+            return Err(Error::invalid(named("metadata"), reason));
+        }
         let bytes = self.payload.len() as u64;
         if bytes > payload_max {
             let argument = named("payload");

@@ -327,3 +327,72 @@ pub(crate) fn put_definition(out: &mut Vec<u8>, text: &str, checksum: &Checksum,
     let crc = checksum.of(offset, out.get(start + 4..).unwrap_or_default());
     patch(out, start, &crc.to_le_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn plain(body: &[u8], salt: [u8; 8], offset: u64) -> Vec<u8> {
+        let header = FrameHeader {
+            length: 0,
+            kind: Kind(0x10),
+            flags: 0,
+            base: 7,
+            count: 0,
+            durable_upto: 4096,
+            recorded_us: 9,
+        };
+        build_plain(header, body, &Checksum::new(salt), offset)
+    }
+
+    #[test]
+    fn a_whole_frame_passes_at_its_place_only() {
+        let bytes = plain(b"body", [1; 8], 4096);
+        let checksum = Checksum::new([1; 8]);
+        let checked = Checked::check(&bytes, &checksum, 4096).unwrap();
+        assert_eq!(checked.over(&bytes).end(), 4096 + bytes.len() as u64);
+        assert!(Checked::check(&bytes, &checksum, 4104).is_err(), "another offset");
+        assert!(Checked::check(&bytes, &Checksum::new([2; 8]), 4096).is_err(), "another segment");
+    }
+
+    #[test]
+    fn a_seal_reads_back_as_written() {
+        let seal = Seal { events: 3, next_position: 9, frames: 2, hash: [4; 32] };
+        let header = FrameHeader {
+            length: 0,
+            kind: Kind::SEAL,
+            flags: 0,
+            base: 9,
+            count: 0,
+            durable_upto: 0,
+            recorded_us: 1,
+        };
+        let checksum = Checksum::new([0; 8]);
+        let bytes = build_plain(header, &seal.encode_body(), &checksum, 8);
+        assert_eq!(bytes.len() as u64, SEAL_LEN);
+        let frame = Checked::check(&bytes, &checksum, 8).unwrap().over(&bytes);
+        assert_eq!(Seal::decode(&frame), Some(seal));
+    }
+
+    proptest! {
+        #[test]
+        fn any_flipped_bit_of_a_frame_is_noticed(
+            body in proptest::collection::vec(any::<u8>(), 0..200),
+            at: proptest::sample::Index,
+            bit in 0..8_u32,
+        ) {
+            let mut bytes = plain(&body, [3; 8], 64);
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            prop_assert!(Checked::check(&bytes, &Checksum::new([3; 8]), 64).is_err());
+        }
+
+        #[test]
+        fn random_bytes_are_no_frame_and_no_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            prop_assert!(Checked::check(&bytes, &Checksum::new([3; 8]), 64).is_err());
+        }
+    }
+}

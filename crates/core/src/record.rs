@@ -217,3 +217,74 @@ pub(crate) fn finish(
     patch(record, 0, &crc.to_le_bytes());
     crc
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(any::<u8>(), 0..64)
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_reads_back_as_written(
+            clock in bytes(),
+            metadata in bytes(),
+            payload in bytes(),
+            tags in proptest::collection::vec(1..u32::MAX, 0..64),
+            references: [u32; 4],
+            version in 0..1_u64 << 53,
+            back in 0..1_u64 << 53,
+            id: [u8; 16],
+            flags: [bool; 3],
+        ) {
+            let kind = if metadata.is_empty() { MetadataKind::None } else { MetadataKind::Bytes };
+            let mut out = Vec::new();
+            NewRecord {
+                given_id: flags[0],
+                store_clock: flags[1],
+                entity: references[0],
+                fact: references[1],
+                scope: references[2],
+                content_type: references[3],
+                version,
+                back,
+                clock: &clock,
+                id: &id,
+                tags: &tags,
+                metadata_kind: kind,
+                metadata: &metadata,
+                payload: &payload,
+            }
+            .encode(&mut out);
+            if flags[2] {
+                mark_end(&mut out);
+            }
+            let checksum = Checksum::new([9; 8]);
+            finish(&mut out, &[5; 32], &checksum, 4096, 5000);
+            prop_assert!(holds(&out, &checksum, 5000));
+            prop_assert!(!holds(&out, &checksum, 5008));
+            prop_assert_eq!(bounded(&out).map(<[u8]>::len), Some(out.len()));
+            let record = Record::parse(&out).unwrap();
+            prop_assert_eq!(
+                (record.given_id, record.store_clock, record.ends_append),
+                (flags[0], flags[1], flags[2])
+            );
+            let read = [record.entity, record.fact, record.scope, record.content_type];
+            prop_assert_eq!(read, references);
+            prop_assert_eq!((record.version, record.back), (version, back));
+            prop_assert_eq!((record.link, record.distance), (&[5; 32], 904));
+            prop_assert_eq!((record.clock, record.id), (&clock[..], &id));
+            prop_assert_eq!(record.tags().collect::<Vec<_>>(), tags);
+            prop_assert_eq!((record.metadata, record.payload), (&metadata[..], &payload[..]));
+        }
+
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = bounded(&bytes);
+            let _ = Record::parse(&bytes);
+        }
+    }
+}

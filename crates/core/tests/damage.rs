@@ -126,7 +126,7 @@ fn flip_and_check(files: &Files, events: &[BatchEvent], path: &Path, at: usize, 
             }
         }
         Err(error) => {
-            assert!(matches!(error.code(), "ERR_FORMAT" | "ERR_CORRUPT"), "{what}: {error}")
+            assert!(matches!(error.code(), "ERR_FORMAT" | "ERR_CORRUPT"), "{what}: {error}");
         }
     }
 }
