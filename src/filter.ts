@@ -72,7 +72,7 @@ export function checkFilter(value: unknown, argument: string): CheckedFilter {
   const filter: { -readonly [K in keyof CheckedFilter]: CheckedFilter[K] } = {}
   if (given.entity !== undefined) filter.entity = checkPatterns(given.entity, `${argument}.entity`)
   if (given.fact !== undefined) filter.fact = checkFacts(given.fact, `${argument}.fact`)
-  if (given.scope !== undefined) filter.scope = checkPatterns(given.scope, `${argument}.scope`)
+  if (given.scope !== undefined) filter.scope = checkScopes(given.scope, `${argument}.scope`)
   if (given.clock !== undefined) filter.clock = checkRange(given.clock, `${argument}.clock`)
   if (given.tags !== undefined) filter.tags = checkTags(given.tags, `${argument}.tags`)
   return Object.freeze(filter)
@@ -83,6 +83,21 @@ export function checkPatterns(value: unknown, argument: string): readonly Patter
   return Object.freeze(
     Array.from(value, (pattern: unknown, i) => checkPattern(pattern, `${argument}[${i}]`)),
   )
+}
+
+/** As a prefix of characters, `org:acme*` would take in `org:acme2`: only whole parts of a scope. */
+export function checkScopes(value: unknown, argument: string): readonly Pattern[] {
+  const patterns = checkPatterns(value, argument)
+  for (const pattern of patterns) {
+    if (typeof pattern !== 'string' || pattern === '*') continue
+    if (pattern.endsWith('*') && !pattern.endsWith('/*')) {
+      throw invalidArgument(
+        argument,
+        `'${pattern}' ends in '*' but not in '/*': write '${pattern.slice(0, -1)}/*' for the scope and what is below it, or { prefix } for a prefix of characters`,
+      )
+    }
+  }
+  return patterns
 }
 
 function checkPattern(value: unknown, argument: string): Pattern {

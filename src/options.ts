@@ -173,7 +173,12 @@ function nativeOptions(fields: Fields<(typeof STORE_KEYS)[number]>): NativeOptio
     durability: durabilityNumber(fields.durability, 'options.durability'),
     readOnly: readOnly === undefined ? false : boolean(readOnly, 'options.readOnly'),
     fsyncIntervalMs: numberOr(fields.fsyncIntervalMs, 'fsyncIntervalMs', 1, 3_600_000),
-    fsyncEventCount: numberOr(fields.fsyncEventCount, 'fsyncEventCount', 1, 0xffffffff),
+    fsyncEventCount: numberOr(
+      fields.fsyncEventCount,
+      'fsyncEventCount',
+      1,
+      Number.MAX_SAFE_INTEGER,
+    ),
     maxInFlightBytes: numberOr(
       fields.maxInFlightBytes,
       'maxInFlightBytes',

@@ -6,6 +6,7 @@ import {
   type CheckedFilter,
   checkFacts,
   checkPatterns,
+  checkScopes,
   checkStrings,
   queryWindow,
 } from './filter.js'
@@ -91,7 +92,7 @@ export class LogQuery<E extends EventType = EventType>
   }
 
   scope(...anyOf: readonly Pattern[]): Query<E> {
-    return this.#coordinate('scope', checkPatterns(anyOf, 'scope'))
+    return this.#coordinate('scope', checkScopes(anyOf, 'scope'))
   }
 
   since(clock: ClockInput): Query<E> {

@@ -210,12 +210,7 @@ fn list<T>(
 ) -> Result<Option<Vec<T>>> {
     let Some(count) = reader.u32() else { return Ok(None) };
     if count as usize > FILTER_MAX_ITEMS {
-        return Err(Error::LimitExceeded {
-            argument: format!("filter.{argument}"),
-            unit: "entries",
-            limit: FILTER_MAX_ITEMS as u64,
-            actual: u64::from(count),
-        });
+        return Err(crate::submission::too_many(&format!("filter.{argument}"), count));
     }
     // Every item takes at least four bytes: the count is bounded by what is there.
     if count as usize > reader.remaining() / 4 {

@@ -30,7 +30,8 @@ const FLAGS_KNOWN: u8 = FLAG_CONSENSUS | FLAG_DEFINITIONS;
 /// Bit of the kind: who does not know the kind must refuse the store.
 pub(crate) const KIND_CRITICAL: u8 = 0x80;
 
-/// What a frame holds. Numbers are reserved for what later versions write.
+/// What a frame holds. Reserved for what later versions write: 3 no-op, 4 delete, 5 undelete, 6 store
+/// metadata, 7 snapshot, 8 consumer, 9 Raft, 10 rewind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kind(pub(crate) u8);
 
@@ -105,11 +106,23 @@ impl FrameHeader {
             recorded_us: reader.u64()?,
         };
         let possible = zero == 0
-            && flags & !FLAGS_KNOWN == 0
             && u64::from(length).is_multiple_of(ALIGNMENT)
             && u64::from(length) <= FRAME_MAX_BYTES
             && length as usize >= header.body_start() + TRAILER_LEN;
         possible.then_some(header)
+    }
+
+    /// Why this version must not touch a store with a whole frame of this kind.
+    pub(crate) fn unknown(&self) -> Option<String> {
+        let known = matches!(self.kind, Kind::EVENTS | Kind::SEAL) || self.kind.can_be_skipped();
+        if known && self.flags & !FLAGS_KNOWN == 0 {
+            return None;
+        }
+        Some(format!(
+            "a frame is of kind 0x{:02x} with flags 0x{:02x}, which this version does not know: open the \
+             store with a newer version",
+            self.kind.0, self.flags
+        ))
     }
 
     /// Offset within the frame of the definitions, or of what comes where there are none.

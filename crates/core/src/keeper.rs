@@ -196,13 +196,23 @@ impl Keeper {
             // A derived file that cannot be written is missing, no more: the log has it all, and the
             // index in memory goes on answering.
             let _ = match job {
-                Job::Spare { number, size } => self.prepare_spare(number, size),
+                Job::Spare { number, size } => self.spare_job(number, size),
                 Job::Run { tail, stretch } => self.write_run(&tail, stretch),
                 Job::Seal { segment, stretch } => self.index_sealed(&segment, stretch),
             };
             self.state.lock().backlog -= 1;
             self.changed.notify_all();
         }
+    }
+
+    /// The manifest and the names of segments are part of the log: an error there, but for a full disk,
+    /// poisons the store.
+    fn spare_job(&self, number: u64, size: u64) -> Result<()> {
+        self.prepare_spare(number, size).inspect_err(|error| {
+            if !matches!(error, Error::DiskFull { .. }) {
+                self.shared.poison(&error.to_string());
+            }
+        })
     }
 
     fn prepare_spare(&self, number: u64, size: u64) -> Result<()> {

@@ -15,7 +15,7 @@ pub struct StoreOptions {
     pub fsync_interval_ms: u64,
     /// `Interval`: most events between syncs. Default: 1000; at least 1.
     pub fsync_event_count: u64,
-    /// Most bytes that may wait for the writer. Default: 256 MiB; at least 1 MiB.
+    /// Most bytes that may wait for the writer. Default: 256 MiB; at least 1. One append is taken however large.
     pub max_in_flight_bytes: u64,
     /// Most bytes of a payload. Default: 16 MiB; at most 48 MiB.
     pub max_payload_bytes: u64,
@@ -43,7 +43,7 @@ impl StoreOptions {
         let ranges = [
             ("fsyncIntervalMs", self.fsync_interval_ms, 1, 3_600_000),
             ("fsyncEventCount", self.fsync_event_count, 1, limits::POSITION_MAX),
-            ("maxInFlightBytes", self.max_in_flight_bytes, 1 << 20, limits::POSITION_MAX),
+            ("maxInFlightBytes", self.max_in_flight_bytes, 1, limits::POSITION_MAX),
             ("maxPayloadBytes", self.max_payload_bytes, 1, limits::PAYLOAD_HARD_MAX_BYTES),
             (
                 "segmentMaxBytes",

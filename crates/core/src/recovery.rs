@@ -28,6 +28,10 @@ const TORN: &str = "torn";
 const OWN_NAMES: [&str; 8] =
     [LOCK, head::NAME, manifest::NAME, "MANIFEST.tmp", "segments", "runs", TORN, "lost+found"];
 
+/// Why a store whose read-compatible features are unknown is not opened for writing.
+pub(crate) const NEWER_WRITER: &str =
+    "it has features of a newer version: open the store with readOnly, or with that version";
+
 /// What opening did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovery {
@@ -218,8 +222,12 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
         match Segment::open(&*shared.fs, &path, mode)? {
             Ok(segment)
                 if segment.header.store_id == manifest.store_id
-                    && segment.header.number == *number =>
+                    && (segment.header.number, segment.header.generation)
+                        == (*number, *generation) =>
             {
+                if segment.header.read_only && mode == OpenMode::Write {
+                    return Err(Error::format(&path, NEWER_WRITER));
+                }
                 opened.segments.push(Arc::new(segment));
             }
             Ok(_) => damaged("the file belongs to another store or place"),
@@ -318,7 +326,9 @@ fn load_active(
     let (start, base, stretch) = load_runs(shared, &active);
     let tail = Arc::new(Tail::new(&active, base, start));
     shared.change_layout(|layout| layout.parts.push(Part::Tail(Arc::clone(&tail))));
-    let same_boot = head.filter(|head| head.boot_id == shared.host.boot_id());
+    // Zeros stand for a boot that cannot be told from others.
+    let boot = shared.host.boot_id();
+    let same_boot = head.filter(|head| head.boot_id == boot && boot != [0; 16]);
     let published = same_boot.filter(|h| !h.poisoned && h.segment == active.header.number);
     // Beside a live writer, what it has not published yet is none of a reader's business.
     let limit = match published {

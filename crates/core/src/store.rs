@@ -94,10 +94,7 @@ impl Store {
         let created = manifest.is_none();
         let manifest = manifest.map_or_else(|| recovery::create(&shared), Ok)?;
         if manifest.read_only {
-            return Err(Error::format(
-                &shared.directory,
-                "the store has features of a newer version: open it with readOnly, or with that version",
-            ));
+            return Err(Error::format(&shared.directory, recovery::NEWER_WRITER));
         }
         let head = recovery::read_head(&shared);
         let mut recovered = recovery::recover(&shared, &manifest, head)?;

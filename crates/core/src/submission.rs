@@ -225,6 +225,16 @@ fn expected_from(
     }))
 }
 
+/// The error for a list that is longer than any list may be.
+pub(crate) fn too_many(argument: &str, actual: u32) -> Error {
+    Error::LimitExceeded {
+        argument: argument.to_owned(),
+        unit: "entries",
+        limit: FILTER_MAX_ITEMS as u64,
+        actual: u64::from(actual),
+    }
+}
+
 /// A double as a position or version, if it is one.
 pub(crate) fn position(number: f64) -> Option<u64> {
     let whole = number >= 0.0 && number <= POSITION_MAX as f64 && number.fract() == 0.0;
@@ -256,7 +266,10 @@ fn read_condition(reader: &mut Reader<'_>) -> Result<Option<Condition>> {
     let (Some(after), Some(count)) = (reader.f64(), reader.u32()) else {
         return Ok(None);
     };
-    if count as usize > FILTER_MAX_ITEMS || count as usize > reader.remaining() {
+    if count as usize > FILTER_MAX_ITEMS {
+        return Err(too_many("options.unless.match", count));
+    }
+    if count as usize > reader.remaining() {
         return Ok(None);
     }
     let filters = (0..count).map(|_| Filter::decode(reader)).collect::<Result<Vec<_>>>()?;

@@ -310,3 +310,34 @@ fn hostile_files_give_errors_not_panics() {
         assert_eq!(result.map(|_| ()).unwrap_err().code(), "ERR_FORMAT");
     }
 }
+
+#[test]
+fn a_whole_frame_of_a_newer_version_is_refused_not_cut() {
+    let (files, _) = example(40);
+    let path = segment(1);
+    let used = files[&path].iter().rposition(|b| *b != 0).unwrap() + 1;
+    let end = used.next_multiple_of(8);
+    let salt = files[&path][96..104].to_vec();
+    let crc = |offset: usize, bytes: &[u8]| {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&salt);
+        hasher.update(&(offset as u64).to_le_bytes());
+        hasher.update(bytes);
+        hasher.finalize().to_le_bytes()
+    };
+    for (kind, flags) in [(0x83_u8, 0_u8), (0x81, 4)] {
+        let mut frame = vec![0; 32];
+        frame[0] = 40;
+        frame[4] = kind;
+        frame[5] = flags;
+        frame[8] = 12;
+        frame.extend(crc(end, &frame));
+        frame.extend(crc(end, &frame));
+        let mut newer = files.clone();
+        newer.remove(&root().join("HEAD"));
+        newer.get_mut(&path).unwrap()[end..end + frame.len()].copy_from_slice(&frame);
+        let error = open(&newer).map(|_| ()).unwrap_err();
+        assert_eq!(error.code(), "ERR_FORMAT", "{error}");
+        assert!(error.to_string().contains("newer version"), "{error}");
+    }
+}

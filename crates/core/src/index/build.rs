@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::tail::{Tail, keys_of};
-use crate::error::{Damage, Result};
+use crate::error::{Damage, Error, Result};
 use crate::frame::{Frame, Kind, RunningHash};
 use crate::record::Record;
 use crate::segment::{Found, Scanner, Segment};
@@ -53,7 +53,7 @@ pub(crate) fn index_frames(
     };
     loop {
         let reason = match scanner.next()? {
-            Found::Frame(frame) => match add_frame(segment, tail, &frame, &mut sum) {
+            Found::Frame(frame) => match add_frame(segment, tail, &frame, &mut sum)? {
                 Ok(()) => {
                     if let Some(running) = running.as_deref_mut().filter(|_| !sum.sealed) {
                         running.add(frame.fingerprint());
@@ -109,38 +109,42 @@ fn pass_over(
     Ok(())
 }
 
+/// Adds a whole frame's events. The inner error says why it is not the next frame. What is whole, but
+/// of a newer version, is neither damage nor a tear: the store is refused as it is.
 fn add_frame(
     segment: &Segment,
     tail: &Tail,
     frame: &Frame<'_>,
     sum: &mut Scanned,
-) -> std::result::Result<(), &'static str> {
+) -> Result<std::result::Result<(), &'static str>> {
     let header = &frame.header;
-    if header.base != sum.next_position {
-        return Err("the frame's position does not follow the one before");
+    if let Some(reason) = header.unknown() {
+        return Err(Error::format(&segment.path, reason));
     }
+    if header.base != sum.next_position {
+        return Ok(Err("the frame's position does not follow the one before"));
+    }
+    segment.advance(frame.end());
     if header.kind == Kind::EVENTS {
-        segment.advance(frame.end());
         for (position, (offset, bytes)) in (header.base..).zip(frame.records()) {
-            let record = Record::parse(bytes).ok_or("a record cannot be parsed")?;
-            keys_of(segment, &record, position, |keys| {
+            let record = Record::parse(bytes).ok_or_else(|| {
+                let reason = "an event uses features that this version does not know";
+                Error::format(&segment.path, reason)
+            })?;
+            let added = keys_of(segment, &record, position, |keys| {
                 tail.add(keys, offset as u32);
-            })
-            .map_err(|_| "a record's strings cannot be read")?;
+            });
+            if added.is_err() {
+                return Ok(Err("a record's strings cannot be read"));
+            }
         }
         sum.next_position += u64::from(header.count);
-    } else if header.kind == Kind::SEAL {
-        segment.advance(frame.end());
-        sum.sealed = true;
-    } else if header.kind.can_be_skipped() {
-        segment.advance(frame.end());
-    } else {
-        return Err("the frame is of a kind that this version does not know");
     }
+    sum.sealed = header.kind == Kind::SEAL;
     sum.frames += u64::from(!sum.sealed);
     sum.end = frame.end();
     sum.recorded_us = sum.recorded_us.max(header.recorded_us);
     sum.durable_upto = sum.durable_upto.max(u64::from(header.durable_upto));
     tail.cover(frame.end(), frame.crc());
-    Ok(())
+    Ok(Ok(()))
 }

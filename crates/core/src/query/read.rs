@@ -117,8 +117,9 @@ impl Read {
     pub fn explain(&self) -> Result<Explanation> {
         self.stepping(|_, running| {
             let plan = running.plan.describe();
-            while running.next_hit()?.is_some() {
-                running.touched += 1;
+            while let Some(hit) = running.next_hit()? {
+                // Those that had to be checked are counted already.
+                running.touched += u64::from(!hit.check);
             }
             Ok(Explanation { plan, records_touched: running.touched })
         })

@@ -4,7 +4,7 @@ use crate::codec::Reader;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::limits::FILTER_MAX_ITEMS;
-use crate::submission::position;
+use crate::submission::{position, too_many};
 
 /// What is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +113,10 @@ impl ReadSpec {
             0 => Some(Subject::All),
             1 => text(reader).map(Subject::Stream),
             2 => match reader.u32() {
-                Some(count) if count as usize <= FILTER_MAX_ITEMS.min(reader.remaining()) => {
+                Some(count) if count as usize > FILTER_MAX_ITEMS => {
+                    return Err(too_many("filters", count));
+                }
+                Some(count) if count as usize <= reader.remaining() => {
                     let filters = (0..count).map(|_| Filter::decode(reader));
                     Some(Subject::Query(filters.collect::<Result<_>>()?))
                 }

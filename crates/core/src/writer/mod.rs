@@ -98,6 +98,8 @@ pub(crate) struct Writer {
     last_store_clock: u64,
     unsynced_events: u64,
     unsynced_since: Option<Instant>,
+    /// Something unsynced was appended with `Interval`.
+    interval: bool,
     spare_requested: bool,
 }
 
@@ -153,6 +155,7 @@ impl Writer {
             last_store_clock: start.store_clock,
             unsynced_events: 0,
             unsynced_since: None,
+            interval: false,
             spare_requested: false,
             shared,
         }
@@ -239,6 +242,7 @@ impl Writer {
             match verdict {
                 Verdict::Accepted(receipt) | Verdict::Settled(receipt) => {
                     delivery.sync |= append.durability == Some(Durability::Sync);
+                    self.interval |= append.durability == Some(Durability::Interval);
                     return Ok(receipt);
                 }
                 Verdict::CommitFirst => self.commit(group, delivery),
@@ -348,6 +352,7 @@ impl Writer {
         self.durable_upto = self.offset;
         self.unsynced_events = 0;
         self.unsynced_since = None;
+        self.interval = false;
         self.shared.set_synced(self.next_position);
         Ok(())
     }
@@ -391,7 +396,7 @@ impl Writer {
 
     /// When what is written must be synced at the latest.
     fn sync_deadline(&self) -> Option<Instant> {
-        let interval = self.shared.options.durability == Durability::Interval;
+        let interval = self.interval || self.shared.options.durability == Durability::Interval;
         let since = self.unsynced_since.filter(|_| interval && self.shared.poisoned().is_none())?;
         if self.unsynced_events >= self.shared.options.fsync_event_count {
             return Some(since);

@@ -1,0 +1,1 @@
+//! Benchmarks of the engine: `cargo bench -p tetralog-bench`. See `benches/`.
