@@ -112,13 +112,17 @@ impl Keeper {
         }
     }
 
-    /// Finishes the jobs that wait, then stops the thread.
+    /// Finishes the jobs that wait, stops the thread, and gives an unused spare back: a closed store
+    /// takes little more space than it uses.
     pub(crate) fn stop(&self) {
         self.jobs.lock().take();
         self.hurry.store(true, Ordering::Release);
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             let _ = thread.join();
+        }
+        if let Some(spare) = self.state.lock().spare.take() {
+            let _ = self.shared.fs.remove(&spare.path);
         }
     }
 

@@ -359,9 +359,13 @@ fn load_active(
     let layout = shared.layout();
     let store_clock = layout.parts.iter().map(Part::last_store_clock).max().unwrap_or(0);
     let recorded_us = scanned.recorded_us.max(stretch.recorded_us).max(last_recorded(&layout));
+    // Closing gave the unused end back. Where it is not to be had again, a full disk is met when the
+    // next segment is asked for, not in the middle of a write.
+    let writable = !shared.options.read_only && !shared.is_damaged();
+    let allocated = writable && active.file().allocate(length).is_ok();
     let start = Start {
         active,
-        active_size: length,
+        active_size: if allocated { length } else { scanned.end },
         offset: scanned.end,
         tail,
         next_position: scanned.next_position,

@@ -116,3 +116,22 @@ fn both_writers_write_the_same_format() {
         assert!(verify(&store).ok);
     }
 }
+
+#[test]
+fn a_closed_store_gives_back_the_space_it_does_not_use() {
+    use std::os::unix::fs::MetadataExt;
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    let store = Store::open(&path, relaxed()).unwrap();
+    fill(&store, 120, 0);
+    let used = store.stats().unwrap().bytes;
+    store.close().unwrap();
+    let allocated: u64 =
+        files(&path, "").iter().map(|file| file.metadata().unwrap().blocks() * 512).sum();
+    assert!(allocated < 2 * used + (9 << 20), "{allocated} bytes for {used} of log");
+    let store = Store::open(&path, relaxed()).unwrap();
+    assert!(store.damage().is_empty());
+    fill(&store, 60, 120);
+    assert_eq!(all(&store).unwrap().len(), 180_000);
+    store.close().unwrap();
+}

@@ -207,6 +207,9 @@ impl Writer {
         if self.sync_now().is_ok() {
             self.store_head(true);
             let _ = self.head_page.sync();
+            // Opening allocates it again; what comes next stays filled with zeros.
+            let unused = (self.offset + UNSYNCED_MAX_BYTES).min(self.active_size);
+            let _ = self.active.file().release(unused..self.active_size);
         }
     }
 
