@@ -69,7 +69,7 @@ describe('options', () => {
       ['durability', ['always', 1, null, true]],
       ['readOnly', ['true', 1, null]],
       ['fsyncIntervalMs', [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '100', 10n, null]],
-      ['fsyncEventCount', [0, 2 ** 32, Number.NaN]],
+      ['fsyncEventCount', [0, 2 ** 53, Number.NaN]],
       ['maxInFlightBytes', [0, Number.NaN]],
       ['maxPayloadBytes', [0, 48 * 2 ** 20 + 1]],
       ['segmentMaxBytes', [2 ** 20 - 1, 2 ** 32]],
