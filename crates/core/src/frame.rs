@@ -106,6 +106,8 @@ impl FrameHeader {
             recorded_us: reader.u64()?,
         };
         let possible = zero == 0
+            && (header.kind != Kind::EVENTS || header.count > 0)
+            && u64::from(header.durable_upto) <= offset
             && u64::from(length).is_multiple_of(ALIGNMENT)
             && u64::from(length) <= FRAME_MAX_BYTES
             && length as usize >= header.body_start() + TRAILER_LEN;
@@ -353,7 +355,7 @@ mod tests {
             flags: 0,
             base: 7,
             count: 0,
-            durable_upto: 4096,
+            durable_upto: 64,
             recorded_us: 9,
         };
         build_plain(header, body, &Checksum::new(salt), offset)
@@ -382,9 +384,9 @@ mod tests {
             recorded_us: 1,
         };
         let checksum = Checksum::new([0; 8]);
-        let bytes = build_plain(header, &seal.encode_body(), &checksum, 8);
+        let bytes = build_plain(header, &seal.encode_body(), &checksum, 4096);
         assert_eq!(bytes.len() as u64, SEAL_LEN);
-        let frame = Checked::check(&bytes, &checksum, 8).unwrap().over(&bytes);
+        let frame = Checked::check(&bytes, &checksum, 4096).unwrap().over(&bytes);
         assert_eq!(Seal::decode(&frame), Some(seal));
     }
 

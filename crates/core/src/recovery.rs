@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{AtPath, Damage, Error, Result};
-use crate::fs::{Kind, OpenMode, read_exact_at};
+use crate::fs::{File, Kind, OpenMode, read_exact_at};
 use crate::head::{self, Head, HeadPage};
 use crate::index::{IndexFile, Part, Scanned, Stretch, Tail, index_frames};
 use crate::keeper::{Spare, build_index};
@@ -167,13 +167,18 @@ pub(crate) fn recover(
     let recovered = load_active(shared, active, head, found.spare)?;
     let listed = manifest.segments.iter().any(|(listed, _)| *listed == number + 1);
     let there = shared.fs.kind(&shared.segment_path(number + 1)).unwrap_or(None).is_some();
-    let ahead = head.is_some_and(|head| head.segment > number) && !shared.options.read_only;
+    let ahead = head.is_some_and(|head| head.segment > number);
     if ahead || recovered.start.sealed && listed && !there {
         shared.report(&[Damage {
             segment: number + 1,
             offset: 0,
             length: 0,
-            reason: "the segment's file is missing, though the one before it is sealed".into(),
+            reason: if there {
+                "the segment's header page is empty, though HEAD says that the segment is in use"
+            } else {
+                "the segment's file is missing, though the one before it is sealed"
+            }
+            .into(),
             positions: head
                 .filter(|head| head.next_position > recovered.start.next_position)
                 .map(|head| (recovered.start.next_position, head.next_position - 1)),
@@ -234,6 +239,10 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
             Err(HeaderPage::Newer(reason)) => return Err(Error::format(&path, reason)),
             Err(HeaderPage::Zero) if nth == last && nth > 0 => {
                 let file = shared.fs.open(&path, mode).at(&path)?;
+                if holds_frames(&*file).at(&path)? {
+                    damaged("the header page is empty, but there is something behind it");
+                    continue;
+                }
                 let size = file.length().at(&path)?;
                 opened.spare = Some(Spare { file, path, number: *number, size });
             }
@@ -244,6 +253,13 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
     }
     refuse_unlisted(shared, manifest)?;
     Ok(opened)
+}
+
+/// Whether something stands where a segment's first frame would: a spare is zeros all through.
+fn holds_frames(file: &dyn File) -> std::io::Result<bool> {
+    let mut bytes = vec![0; 1 << 16];
+    let read = file.read_at(&mut bytes, HEADER_PAGE)?;
+    Ok(bytes.iter().take(read).any(|byte| *byte != 0))
 }
 
 /// A segment in use that the manifest does not list: the manifest is older than the log, and going on
@@ -337,6 +353,9 @@ fn load_active(
     };
     let mut running = stretch.running;
     let mut scanned = index_frames(&active, &tail, start, limit, false, Some(&mut running))?;
+    if scanned.sealed {
+        active.set_sealed();
+    }
     let proven = proven(&active, &scanned, head, published, limit)?;
     let mut recovery = Recovery {
         clean: head.is_some_and(|head| head.clean && head.offset == scanned.end),

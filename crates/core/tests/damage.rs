@@ -228,6 +228,31 @@ fn a_missing_or_shortened_segment_is_named() {
 }
 
 #[test]
+fn an_active_segment_whose_header_is_zeroed_is_no_spare() {
+    let (files, _) = example(200_000);
+    for (whole, with_head) in [(true, true), (false, true), (false, false)] {
+        let mut zeroed = files.clone();
+        let bytes = zeroed.get_mut(&segment(2)).unwrap();
+        let length = if whole { bytes.len() } else { 4096 };
+        bytes[..length].fill(0);
+        if !with_head {
+            zeroed.remove(&root().join("HEAD"));
+        }
+        let (store, _) = open(&zeroed).unwrap();
+        assert!(!store.damage().is_empty(), "whole: {whole}, HEAD: {with_head}");
+        assert!(!verify(&store).ok);
+        let fs = MemoryFs::default();
+        for (path, bytes) in &zeroed {
+            fs.create_dir_all(path.parent().unwrap()).unwrap();
+            fs.open(path, OpenMode::Create).unwrap().write_at(bytes, 0).unwrap();
+        }
+        let options = StoreOptions { read_only: true, ..small() };
+        let reader = Store::open_with(Arc::new(fs), Arc::new(SystemHost), root(), options).unwrap();
+        assert!(!reader.damage().is_empty(), "read-only, whole: {whole}, HEAD: {with_head}");
+    }
+}
+
+#[test]
 fn swapped_segments_are_refused_as_damage() {
     let (mut files, events) = example(200_000);
     let one = files[&segment(1)].clone();
@@ -325,7 +350,7 @@ fn a_whole_frame_of_a_newer_version_is_refused_not_cut() {
         hasher.update(bytes);
         hasher.finalize().to_le_bytes()
     };
-    for (kind, flags) in [(0x83_u8, 0_u8), (0x81, 4)] {
+    for (kind, flags) in [(0x83_u8, 0_u8), (0x03, 4)] {
         let mut frame = vec![0; 32];
         frame[0] = 40;
         frame[4] = kind;
