@@ -7,10 +7,11 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::fs::OpenMode;
-use crate::head::HeadPage;
+use crate::head::{Head, HeadPage};
 use crate::index::{IndexFile, Part, RUN_MAX_EVENTS, Tail, index_frames};
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::Shared;
+use crate::writer::Start;
 
 /// How far a follower is.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ struct Place {
     tail: Arc<Tail>,
     offset: u64,
     next_position: u64,
+    /// The active segment is sealed; its successor is not opened yet.
+    sealed: bool,
     /// Damage ends the following.
     stopped: bool,
 }
@@ -26,28 +29,37 @@ struct Place {
 /// Follows a writer.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    page: HeadPage,
     boot_id: [u8; 16],
+    /// Opened when there is one: a store that is just being made has none yet.
+    page: Mutex<Option<HeadPage>>,
     place: Mutex<Place>,
 }
 
 impl Follower {
-    pub(crate) fn new(
-        page: HeadPage,
-        boot_id: [u8; 16],
-        active: Arc<Segment>,
-        tail: Arc<Tail>,
-        offset: u64,
-        next_position: u64,
-    ) -> Self {
-        let place = Place { active, tail, offset, next_position, stopped: false };
-        Self { page, boot_id, place: Mutex::new(place) }
+    pub(crate) fn new(boot_id: [u8; 16], start: Start) -> Self {
+        let place = Place {
+            active: start.active,
+            tail: start.tail,
+            offset: start.offset,
+            next_position: start.next_position,
+            sealed: start.sealed,
+            stopped: false,
+        };
+        Self { boot_id, page: Mutex::default(), place: Mutex::new(place) }
+    }
+
+    fn head(&self, shared: &Shared) -> Option<Head> {
+        let mut page = self.page.lock();
+        if page.is_none() {
+            *page = HeadPage::open(&*shared.fs, &shared.directory);
+        }
+        page.as_ref()?.read()
     }
 
     /// Takes up what the writer has published since.
     pub(crate) fn refresh(&self, shared: &Shared) -> Result<()> {
         let mut place = self.place.lock();
-        let Some(head) = self.page.read() else {
+        let Some(head) = self.head(shared) else {
             return Ok(());
         };
         if place.stopped || head.store_id != shared.store_id || head.boot_id != self.boot_id {
@@ -55,12 +67,20 @@ impl Follower {
         }
         while head.segment >= place.active.header.number {
             let live = head.segment == place.active.header.number;
+            if place.sealed {
+                if live {
+                    break;
+                }
+                place.next_segment(shared)?;
+                continue;
+            }
             let limit = if live { head.offset } else { place.active.file_length()? };
             if place.offset >= limit {
                 break;
             }
             let (active, tail) = (Arc::clone(&place.active), Arc::clone(&place.tail));
             let scanned = index_frames(&active, &tail, place.offset, limit, false, None)?;
+            shared.report(&scanned.damage);
             place.offset = scanned.end;
             place.next_position = scanned.next_position;
             if let Some(reason) = scanned.stop {
@@ -68,12 +88,11 @@ impl Follower {
                 shared.report(&[active.damage(scanned.end, limit - scanned.end, reason)]);
                 break;
             }
-            if scanned.sealed {
-                active.set_sealed();
-                place.next_segment(shared)?;
-            } else {
+            if !scanned.sealed {
                 break;
             }
+            active.set_sealed();
+            place.sealed = true;
         }
         if place.tail.count() >= RUN_MAX_EVENTS {
             let tail = Arc::new(Tail::new(&place.active, place.next_position, place.offset));
@@ -102,6 +121,7 @@ impl Place {
         self.active = Arc::clone(&segment);
         self.tail = Arc::clone(&tail);
         self.offset = HEADER_PAGE;
+        self.sealed = false;
         shared.change_layout(|layout| {
             layout.segments.push(segment);
             layout.parts.push(Part::Tail(tail));

@@ -1,6 +1,7 @@
 //! Work beside the writer: the next segment's file, runs, and the indexes of sealed segments.
 //! One thread, in order; the writer waits for it only when it falls far behind.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -199,12 +200,18 @@ impl Keeper {
         while let Ok(job) = jobs.recv() {
             // A derived file that cannot be written is missing, no more: the log has it all, and the
             // index in memory goes on answering.
-            let _ = match job {
+            let done = catch_unwind(AssertUnwindSafe(|| match job {
                 Job::Spare { number, size } => self.spare_job(number, size),
                 Job::Run { tail, stretch } => self.write_run(&tail, stretch),
                 Job::Seal { segment, stretch } => self.index_sealed(&segment, stretch),
-            };
-            self.state.lock().backlog -= 1;
+            }));
+            if done.is_err() {
+                self.shared.poison("the keeper stopped unexpectedly");
+            }
+            let mut state = self.state.lock();
+            state.backlog -= 1;
+            state.preparing = false;
+            drop(state);
             self.changed.notify_all();
         }
     }

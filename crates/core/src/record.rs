@@ -14,6 +14,9 @@ const FLAGS_AT: usize = DISTANCE_AT + 4;
 /// CRC, length, link, distance, flags: what every record has at least.
 const FIXED_LEN: usize = FLAGS_AT + 1;
 
+/// Bytes of the smallest record: four references, version, back, clock length, id.
+pub(crate) const MIN_LEN: usize = FIXED_LEN + 4 + 1 + 1 + 1 + 16;
+
 /// Flag: the last record of its append.
 const FLAG_END: u8 = 1;
 /// Flag: the caller gave the id.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::error::{AtPath, Damage, Error, Result};
 use crate::fs::{File, Kind, OpenMode, read_exact_at};
 use crate::head::{self, Head, HeadPage};
-use crate::index::{IndexFile, Part, Scanned, Stretch, Tail, index_frames};
+use crate::index::{IndexFile, Part, Scanned, Stretch, Tail, index_frames, is_plausible};
 use crate::keeper::{Spare, build_index};
 use crate::limits::{FRAME_MAX_BYTES, SEGMENT_MIN_BYTES, UNSYNCED_MAX_BYTES};
 use crate::manifest::{self, Manifest};
@@ -77,6 +77,24 @@ pub(crate) fn survey(fs: &dyn crate::fs::Fs, directory: &Path) -> Result<Option<
     Ok(manifest)
 }
 
+/// Makes a directory and the missing ones above it, their names durable.
+pub(crate) fn make_directory(fs: &dyn crate::fs::Fs, directory: &Path) -> Result<()> {
+    let mut missing = Vec::new();
+    for ancestor in directory.ancestors().filter(|path| !path.as_os_str().is_empty()) {
+        if fs.kind(ancestor).at(ancestor)?.is_some() {
+            break;
+        }
+        missing.push(ancestor);
+    }
+    fs.create_dir_all(directory).at(directory)?;
+    for made in missing {
+        let parent = made.parent().filter(|path| !path.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        fs.sync_dir(parent).at(parent)?;
+    }
+    Ok(())
+}
+
 /// Makes a new store: the first segment, then the manifest that declares it.
 pub(crate) fn create(shared: &Shared) -> Result<Manifest> {
     let segments = shared.segments_directory();
@@ -84,7 +102,7 @@ pub(crate) fn create(shared: &Shared) -> Result<Manifest> {
     shared.fs.create_dir_all(&segments).at(&segments)?;
     shared.fs.create_dir_all(&runs).at(&runs)?;
     let path = shared.segment_path(1);
-    refuse_orphan(shared, &path)?;
+    refuse_orphans(shared, &path)?;
     let now = shared.host.unix_ns() / 1000;
     let mut salt = [0; 8];
     shared.host.random(&mut salt);
@@ -114,32 +132,44 @@ pub(crate) fn create(shared: &Shared) -> Result<Manifest> {
         read_only: false,
     };
     manifest.write(&*shared.fs, &shared.directory)?;
-    if let Some(parent) = shared.directory.parent().filter(|parent| !parent.as_os_str().is_empty())
-    {
-        shared.fs.sync_dir(parent).at(parent)?;
-    }
     Ok(manifest)
 }
 
-/// A first segment without a manifest is left over from a creation that was cut short, unless it
-/// holds anything: then the manifest was lost, and nothing may be overwritten.
-fn refuse_orphan(shared: &Shared, path: &Path) -> Result<()> {
-    if shared.fs.kind(path).at(path)?.is_none() {
-        return Ok(());
+/// Segments without a manifest: an empty first one is left over from a creation that was cut short.
+/// Anything else means that the manifest was lost, and nothing may be overwritten.
+fn refuse_orphans(shared: &Shared, first: &Path) -> Result<()> {
+    let directory = shared.segments_directory();
+    for name in shared.fs.list(&directory).at(&directory)? {
+        let path = directory.join(&name);
+        let segment = path.extension().is_some_and(|ending| ending == "seg");
+        if !segment || is_empty_segment(shared, &path, path == first)? {
+            continue;
+        }
+        return Err(Error::format(
+            &path,
+            "there is a segment, but the MANIFEST is missing: restore it from a backup of this store",
+        ));
     }
-    let Ok(Ok(segment)) = Segment::open(&*shared.fs, path, OpenMode::Read).map_err(|_| ()) else {
-        return Ok(());
-    };
-    let segment = Arc::new(segment);
-    let length = segment.file_length()?;
-    let mut scanner = Scanner::new(&segment, HEADER_PAGE, length);
-    if matches!(scanner.next()?, Found::Zeros | Found::Limit) && !scanner.resync()? {
-        return Ok(());
+    Ok(())
+}
+
+/// Whether a file holds nothing: zeros, or, where a first segment may be, a header without frames.
+fn is_empty_segment(shared: &Shared, path: &Path, first: bool) -> Result<bool> {
+    match Segment::open(&*shared.fs, path, OpenMode::Read)? {
+        Ok(segment) if first => {
+            let segment = Arc::new(segment);
+            let mut scanner = Scanner::new(&segment, HEADER_PAGE, segment.file_length()?);
+            let empty = matches!(scanner.next()?, Found::Zeros | Found::Limit);
+            Ok(empty && !scanner.resync()?)
+        }
+        Ok(_) => Ok(false),
+        Err(_) => {
+            let file = shared.fs.open(path, OpenMode::Read).at(path)?;
+            let mut bytes = vec![0; 1 << 16];
+            let read = file.read_at(&mut bytes, 0).at(path)?;
+            Ok(bytes.iter().take(read).all(|byte| *byte == 0))
+        }
     }
-    Err(Error::format(
-        &shared.directory,
-        "the MANIFEST is missing, but there are segments with events: restore it from a backup of this store",
-    ))
 }
 
 /// Reads the segments that the manifest lists, and prepares what comes next.
@@ -304,8 +334,9 @@ fn load_sealed(shared: &Shared, segment: &Arc<Segment>, next_base: u64) -> Resul
             "the segment has a successor but no seal",
         ));
     }
-    if scanned.next_position < next_base {
-        tail.add_hole(next_base - scanned.next_position);
+    let lost = next_base.saturating_sub(scanned.next_position);
+    if lost > 0 && is_plausible(lost, length) {
+        tail.add_hole(lost);
         for one in damage.iter_mut().rev().take(1) {
             one.positions = Some((scanned.next_position, next_base - 1));
         }
@@ -347,18 +378,20 @@ fn load_active(
     let same_boot = head.filter(|head| head.boot_id == boot && boot != [0; 16]);
     let published = same_boot.filter(|h| !h.poisoned && h.segment == active.header.number);
     // Beside a live writer, what it has not published yet is none of a reader's business.
-    let limit = match published {
+    let limit = match same_boot.filter(|head| head.segment == active.header.number) {
         Some(head) if shared.options.read_only => head.offset.min(length),
         _ => length,
     };
     let mut running = stretch.running;
     let mut scanned = index_frames(&active, &tail, start, limit, false, Some(&mut running))?;
+    shared.report(&scanned.damage);
     if scanned.sealed {
         active.set_sealed();
     }
     let proven = proven(&active, &scanned, head, published, limit)?;
+    let own = head.filter(|head| head.segment == active.header.number);
     let mut recovery = Recovery {
-        clean: head.is_some_and(|head| head.clean && head.offset == scanned.end),
+        clean: own.is_some_and(|head| head.clean && head.offset == scanned.end),
         torn_bytes: 0,
         replayed_events: u64::from(tail.count()),
     };
@@ -377,7 +410,12 @@ fn load_active(
     shared.publish(scanned.next_position);
     let layout = shared.layout();
     let store_clock = layout.parts.iter().map(Part::last_store_clock).max().unwrap_or(0);
-    let recorded_us = scanned.recorded_us.max(stretch.recorded_us).max(last_recorded(&layout));
+    let recorded_us = active
+        .header
+        .created_us
+        .max(scanned.recorded_us)
+        .max(stretch.recorded_us)
+        .max(last_recorded(&layout));
     // Closing gave the unused end back. Where it is not to be had again, a full disk is met when the
     // next segment is asked for, not in the middle of a write.
     let writable = !shared.options.read_only && !shared.is_damaged();
@@ -486,9 +524,12 @@ fn pass_rot(
         }
         damage.push(lost);
     }
-    let next_position = rest.next_position.max(proven.next_position.unwrap_or(0));
-    if next_position > rest.next_position {
-        tail.add_hole(next_position - rest.next_position);
+    let mut next_position = rest.next_position;
+    if let Some(next) = proven.next_position.filter(|next| *next > next_position)
+        && is_plausible(next - next_position, limit)
+    {
+        tail.add_hole(next - next_position);
+        next_position = next;
     }
     *scanned = Scanned { next_position, ..rest };
     shared.report(&damage);

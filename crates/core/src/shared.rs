@@ -126,7 +126,7 @@ impl Shared {
     pub(crate) fn view(&self) -> View {
         // The watermark first: a layout taken later covers at least as much.
         let end = self.published();
-        View::new(self.layout(), end)
+        View::new(self.layout(), end, self.is_damaged())
     }
 
     pub(crate) fn damage(&self) -> Vec<Damage> {
@@ -205,36 +205,37 @@ impl Shared {
         self.directory.join("runs").join(format!("{segment:010}-{start:010}.run"))
     }
 
-    /// Builds the index of a stretch again from the log, in memory, and lets it answer. For an index
-    /// file that turned out to be damaged. `None` if it answers no more.
-    pub(crate) fn rebuild(&self, path: &Path) -> Result<Option<Part>> {
-        let stale = self.layout().parts.iter().find_map(|part| match part {
-            Part::File(file) if file.path() == path => Some(Arc::clone(file)),
-            _ => None,
-        });
-        let Some(file) = stale else { return Ok(None) };
+    /// Builds the index of a stretch again from the log, in memory. For an index file of `view` that
+    /// turned out to be damaged: the file is removed, and the rebuilt part answers from now on. `None`
+    /// if the view does not hold the file.
+    pub(crate) fn rebuild(&self, view: &View, path: &Path) -> Result<Option<Part>> {
+        let Some(file) = view.index_file(path) else { return Ok(None) };
         let extent = file.extent();
         let tail = Tail::new(file.segment(), file.base(), extent.start);
-        index_frames(file.segment(), &tail, extent.start, extent.end, true, None)?;
-        if !self.options.read_only {
-            let _ = self.fs.remove(path);
-        }
+        let scanned = index_frames(file.segment(), &tail, extent.start, extent.end, true, None)?;
+        self.report(&scanned.damage);
         let tail = Part::Tail(Arc::new(tail));
+        let mut current = false;
         self.change_layout(|layout| {
             for part in &mut layout.parts {
-                if matches!(part, Part::File(stale) if Arc::ptr_eq(stale, &file)) {
+                if matches!(part, Part::File(other) if Arc::ptr_eq(other, &file)) {
                     *part = tail.clone();
+                    current = true;
                 }
             }
         });
+        if current && !self.options.read_only {
+            let _ = self.fs.remove(path);
+        }
         Ok(Some(tail))
     }
 
     /// Runs a reading step; where it meets a damaged index, builds it again and repeats.
     pub(crate) fn reading<T>(&self, mut step: impl FnMut(&View) -> Result<T>) -> Result<T> {
         loop {
-            match step(&self.view()) {
-                Err(Error::StaleIndex { path }) => drop(self.rebuild(&path)?),
+            let view = self.view();
+            match step(&view) {
+                Err(Error::StaleIndex { path }) => drop(self.rebuild(&view, &path)?),
                 Err(error) => return Err(self.noting(error)),
                 Ok(value) => return Ok(value),
             }

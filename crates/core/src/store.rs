@@ -82,7 +82,7 @@ impl Store {
             return Self::open_reader(&fs, &host, &directory, &options);
         }
         recovery::survey(&*fs, &directory)?;
-        fs.create_dir_all(&directory).at(&directory)?;
+        recovery::make_directory(&*fs, &directory)?;
         let lock = take_lock(&*fs, &directory)?;
         let manifest = recovery::survey(&*fs, &directory)?;
         let mut store_id = [0; 16];
@@ -185,17 +185,7 @@ impl Store {
         let head = recovery::read_head(&shared);
         let recovered = recovery::recover(&shared, &manifest, head)?;
         let start = recovered.start;
-        let follower = HeadPage::open(&**fs, directory).map(|page| {
-            let boot = host.boot_id();
-            Arc::new(Follower::new(
-                page,
-                boot,
-                start.active,
-                start.tail,
-                start.offset,
-                start.next_position,
-            ))
-        });
+        let follower = Some(Arc::new(Follower::new(host.boot_id(), start)));
         Ok(Self {
             shared,
             queue: None,

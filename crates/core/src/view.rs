@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::chain::{GENESIS, Hash};
 use crate::error::{Damage, Error, Result};
-use crate::index::{EntityEntry, Part};
+use crate::index::{EntityEntry, IndexFile, LOST, Part};
 use crate::record::Record;
 use crate::segment::Segment;
 use crate::shared::Layout;
@@ -24,16 +24,45 @@ pub(crate) struct View {
     layout: Arc<Layout>,
     /// First position that is not seen.
     end: u64,
+    /// Some of it is damaged: what would be passed over has to be looked for.
+    damaged: bool,
 }
 
 impl View {
-    pub(crate) fn new(layout: Arc<Layout>, end: u64) -> Self {
-        Self { layout, end }
+    pub(crate) fn new(layout: Arc<Layout>, end: u64, damaged: bool) -> Self {
+        Self { layout, end, damaged }
     }
 
     /// The same log, cut earlier.
     pub(crate) fn cut(&self, end: u64) -> Self {
-        Self { layout: Arc::clone(&self.layout), end: self.end.min(end) }
+        Self { layout: Arc::clone(&self.layout), end: self.end.min(end), damaged: self.damaged }
+    }
+
+    /// The index file of a path, if the view holds it.
+    pub(crate) fn index_file(&self, path: &Path) -> Option<Arc<IndexFile>> {
+        self.parts().iter().find_map(|part| match part {
+            Part::File(file) if file.path() == path => Some(Arc::clone(file)),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// The first lost position from one on, within the view.
+    pub(crate) fn first_hole(&self, from: u64) -> Option<u64> {
+        if !self.damaged {
+            return None;
+        }
+        let gap = self.gaps().into_iter().find(|(_, last)| *last >= from);
+        let gap = gap.map(|(first, _)| first.max(from));
+        let hole = self.parts().iter().find_map(|part| {
+            let mut holes = part.holes().into_iter().map(|local| part.base() + u64::from(local));
+            holes.find(|position| *position >= from)
+        });
+        let first = gap.into_iter().chain(hole).min()?;
+        (first < self.end).then_some(first)
     }
 
     /// The same log with the part of a damaged index file replaced.
@@ -44,7 +73,7 @@ impl View {
                 *own = part.clone();
             }
         }
-        Self { layout: Arc::new(layout), end: self.end }
+        Self { layout: Arc::new(layout), end: self.end, damaged: self.damaged }
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -126,7 +155,7 @@ impl View {
         }
         while low < high {
             let middle = low.midpoint(high);
-            let local = part.posting(entry, middle)?.unwrap_or(u32::MAX);
+            let local = next_whole(part, entry, middle)?;
             if part.base() + u64::from(local) < self.end {
                 low = middle + 1;
             } else {
@@ -218,10 +247,22 @@ impl View {
     /// Positions between two neighbouring parts that no part covers.
     pub(crate) fn gaps(&self) -> Vec<(u64, u64)> {
         let ends = self.parts().iter().map(|part| part.base() + u64::from(part.count()));
-        let bases = self.parts().iter().map(Part::base).chain([self.end]);
+        let bases = self.parts().iter().map(|part| part.base().min(self.end)).chain([self.end]);
         let gaps = [0].into_iter().chain(ends).zip(bases);
         gaps.filter(|(end, base)| end < base).map(|(end, base)| (end, base - 1)).collect()
     }
+}
+
+/// Local number of an entity's first whole event in a part, from the n-th on.
+fn next_whole(part: &Part, entry: &EntityEntry, nth: u32) -> Result<u32> {
+    for nth in nth..entry.count {
+        match part.posting(entry, nth)? {
+            Some(LOST) => {}
+            Some(local) => return Ok(local),
+            None => break,
+        }
+    }
+    Ok(u32::MAX)
 }
 
 /// A record in its segment, its CRC checked.

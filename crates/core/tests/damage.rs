@@ -366,3 +366,121 @@ fn a_whole_frame_of_a_newer_version_is_refused_not_cut() {
         assert!(error.to_string().contains("newer version"), "{error}");
     }
 }
+
+/// A flipped byte of a string that later frames refer to.
+#[test]
+fn a_damaged_definition_moves_no_event_to_another_position() {
+    let (store, fs) = open(&Files::new()).unwrap();
+    let payloads: Vec<[u8; 1]> = (0..10).map(|n| [n]).collect();
+    for pair in payloads[..6].chunks(2) {
+        append(&store, &[event("AAAA", "f", &pair[0]), event("BBBB", "f", &pair[1])]).unwrap();
+    }
+    for payload in &payloads[6..] {
+        append(&store, &[event("AAAA", "f", payload)]).unwrap();
+    }
+    let events = common::all(&store).unwrap();
+    store.close().unwrap();
+    let mut files = Files::new();
+    snapshot(&*fs, &root(), &mut files);
+    let bytes = &files[&segment(1)];
+    let at = bytes.windows(4).position(|window| window == b"BBBB").unwrap();
+    flip_and_check(&files, &events, &segment(1), at, true);
+}
+
+#[test]
+fn a_stream_never_passes_over_a_damaged_event() {
+    let (store, fs) = open(&Files::new()).unwrap();
+    for n in 0..6_u8 {
+        append(&store, &[event("one", "f", &[0xa0 + n; 9])]).unwrap();
+    }
+    append(&store, &[event("other", "f", b"whole")]).unwrap();
+    store.close().unwrap();
+    let mut files = Files::new();
+    snapshot(&*fs, &root(), &mut files);
+    let bytes = files.get_mut(&segment(1)).unwrap();
+    let at = bytes.windows(9).position(|window| window == [0xa2; 9]).unwrap();
+    bytes[at] ^= 1;
+    let (store, _) = open(&files).unwrap();
+    let versions = |spec: ReadSpec| {
+        let read = store.read(spec).unwrap();
+        let mut versions = Vec::new();
+        loop {
+            match read.next() {
+                Ok(Some(batch)) => {
+                    versions.extend(Batch::new(batch).events().iter().map(|e| e.version));
+                }
+                Ok(None) => return (versions, true),
+                Err(error) => {
+                    assert_eq!(error.code(), "ERR_CORRUPT");
+                    return (versions, false);
+                }
+            }
+        }
+    };
+    let stream = ReadSpec::new(Subject::Stream("one".into()));
+    assert_eq!(versions(stream.clone()), (vec![0, 1], false));
+    let behind = ReadSpec { from: Some(3), ..stream.clone() };
+    assert_eq!(versions(behind), (vec![3, 4, 5], true));
+    let backwards = ReadSpec { backwards: true, ..stream };
+    assert_eq!(versions(backwards), (vec![5, 4, 3], false));
+    let facts = tetralog_core::Filter { fact: Some(vec!["f".into()]), ..Default::default() };
+    assert!(!versions(ReadSpec::new(Subject::Query(vec![facts]))).1);
+    assert_eq!(store.version("one").unwrap(), Some(5));
+}
+
+#[test]
+fn a_read_that_is_under_way_survives_an_index_that_another_read_rebuilt() {
+    let (store, fs) = open(&Files::new()).unwrap();
+    let payload = vec![1; 2000];
+    for n in 0..1000_u32 {
+        append(&store, &[event(&format!("e{}", n % 7), "f", &payload)]).unwrap();
+    }
+    store.close().unwrap();
+    let mut files = Files::new();
+    snapshot(&*fs, &root(), &mut files);
+    let (store, fs) = open(&files).unwrap();
+    let filter = tetralog_core::Filter { fact: Some(vec!["f".into()]), ..Default::default() };
+    let mut spec = ReadSpec::new(Subject::Query(vec![filter]));
+    spec.backwards = true;
+    let early = store.read(spec.clone()).unwrap();
+    let mut seen = Batch::new(early.next().unwrap().unwrap()).len();
+    let index = root().join("segments/0000000001.idx");
+    let file = fs.open(&index, OpenMode::Write).unwrap();
+    file.write_at(&vec![0xee; file.length().unwrap() as usize - 600], 600).unwrap();
+    drop(file);
+    assert_eq!(common::read(&store, spec).unwrap().len(), 1000);
+    while let Some(batch) = early.next().unwrap() {
+        seen += Batch::new(batch).len();
+    }
+    assert_eq!(seen, 1000);
+}
+
+#[test]
+fn a_lost_manifest_is_never_taken_for_a_new_store() {
+    let (files, _) = example(200_000);
+    let mut newer = files.clone();
+    newer.get_mut(&segment(1)).unwrap()[8] = 9;
+    let mut second_only = files.clone();
+    second_only.remove(&segment(1));
+    for mut damaged in [files, newer, second_only] {
+        damaged.remove(&root().join("MANIFEST"));
+        let error = open(&damaged).map(|_| ()).unwrap_err();
+        assert_eq!(error.code(), "ERR_FORMAT", "{error}");
+    }
+}
+
+#[test]
+fn a_position_that_cannot_be_is_not_believed() {
+    let (files, _) = example(40);
+    let head = root().join("HEAD");
+    let mut hostile = files;
+    let bytes = hostile.get_mut(&head).unwrap();
+    bytes[64..72].copy_from_slice(&(1_u64 << 45).to_le_bytes());
+    bytes[72..80].copy_from_slice(&(1_u64 << 19).to_le_bytes());
+    bytes[56..64].copy_from_slice(&(1_u64 << 19).to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..92]);
+    bytes[92..96].copy_from_slice(&crc.to_le_bytes());
+    let (store, _) = open(&hostile).unwrap();
+    assert!(!store.damage().is_empty());
+    assert_eq!(store.event(3).unwrap().map(|batch| Batch::new(batch).len()), Some(1));
+}

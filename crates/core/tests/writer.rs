@@ -13,8 +13,8 @@ use common::{all, append, event, expecting, small, verify};
 use parking_lot::Mutex;
 use tetralog_core::fs::{File, Fs, Kind, Map, MemoryFs, OpenMode};
 use tetralog_core::{
-    AppendOptions, Durability, Error, Expected, Outcome, OutcomeSink, Store, StoreOptions,
-    SubmissionBuilder, SystemHost, Written,
+    AppendOptions, Durability, Error, Expected, NewEvent, Outcome, OutcomeSink, Store,
+    StoreOptions, SubmissionBuilder, SystemHost, Written,
 };
 
 /// What a faulty disk does.
@@ -373,4 +373,30 @@ fn a_late_spare_never_touches_a_segment_in_use() {
     assert!(store.damage().is_empty(), "{:?}", store.damage());
     assert_eq!(all(&store).unwrap().len(), 150);
     assert!(verify(&store).ok);
+}
+
+#[test]
+fn an_id_can_follow_events_without_ids_across_reopening() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    let store = Store::open(&path, small()).unwrap();
+    let payload = vec![1; 400_000];
+    for _ in 0..6 {
+        append(&store, &[event("a", "f", &payload)]).unwrap();
+    }
+    store.close().unwrap();
+    let store = Store::open(&path, small()).unwrap();
+    let with_id = NewEvent { id: Some([1; 16]), ..event("a", "f", b"") };
+    assert!(!append(&store, std::slice::from_ref(&with_id)).unwrap().duplicate);
+    assert!(append(&store, &[with_id]).unwrap().duplicate);
+}
+
+#[test]
+fn a_large_append_of_few_strings_fits_whatever_the_active_segment() {
+    let store = Store::memory(small()).unwrap();
+    let entity = "e".repeat(512);
+    let scope = "s".repeat(512);
+    let one = NewEvent { scope: &scope, ..event(&entity, "f", b"") };
+    let receipt = append(&store, &vec![one; 65_536]).unwrap();
+    assert_eq!(receipt.count, 65_536);
 }

@@ -74,6 +74,7 @@ pub(crate) fn index_frames(
             return Ok(sum);
         }
         let from = sum.end;
+        scanner.seek(from);
         if !scanner.resync()? {
             return Ok(sum);
         }
@@ -98,7 +99,7 @@ fn pass_over(
     };
     scanner.seek(to);
     let mut damage = segment.damage(from, to - from, reason);
-    if base > next {
+    if base > next && is_plausible(base - next, to - from) {
         damage.positions = Some((next, base - 1));
         tail.add_hole(base - next);
         sum.next_position = base;
@@ -107,6 +108,12 @@ fn pass_over(
     sum.end = to;
     sum.stop = None;
     Ok(())
+}
+
+/// Whether so many events can have stood in so many bytes. What a damaged or hostile file says of
+/// positions is believed only as far as its size allows.
+pub(crate) fn is_plausible(events: u64, bytes: u64) -> bool {
+    events <= bytes / crate::record::MIN_LEN as u64
 }
 
 /// Adds a whole frame's events. The inner error says why it is not the next frame. What is whole, but
@@ -134,8 +141,17 @@ fn add_frame(
             let added = keys_of(segment, &record, position, |keys| {
                 tail.add(keys, offset as u32);
             });
-            if added.is_err() {
-                return Ok(Err("a record's strings cannot be read"));
+            match added {
+                Ok(()) => {}
+                Err(Error::Corrupt { .. }) => {
+                    // One of its strings is damaged: only this event is lost.
+                    let reason = "a string of the event is damaged";
+                    let mut damage = segment.damage(offset, bytes.len() as u64, reason);
+                    damage.positions = Some((position, position));
+                    sum.damage.push(damage);
+                    tail.add_hole(1);
+                }
+                Err(error) => return Err(error),
             }
         }
         sum.next_position += u64::from(header.count);

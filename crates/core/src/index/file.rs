@@ -230,6 +230,9 @@ impl IndexFile {
 
     pub(crate) fn entity(&self, name: &str) -> Result<Option<EntityEntry>> {
         let slots = self.section(Section::EntitySlots)?;
+        if slots.is_empty() {
+            return Ok(None);
+        }
         let mask = (slots.len() / 4).wrapping_sub(1);
         let mut at = hash(&self.segment, &[name.as_bytes()]) as usize;
         for _ in 0..=mask {
@@ -344,6 +347,9 @@ impl IndexFile {
 
     pub(crate) fn with_id(&self, entity: &str, id: &[u8; 16]) -> Result<Vec<u32>> {
         let slots = self.section(Section::Ids)?;
+        if slots.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut found = Vec::new();
         let mask = (slots.len() / 8).wrapping_sub(1);
         let hash = id_hash(&self.segment, entity, id);

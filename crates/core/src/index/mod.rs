@@ -18,10 +18,12 @@ use crate::error::Result;
 use crate::filter::{ClockRange, Filter, Pattern};
 use crate::segment::Segment;
 
-pub(crate) use build::{Scanned, index_frames};
+pub(crate) use build::{Scanned, index_frames, is_plausible};
 pub(crate) use file::{Extent, IndexFile, Stretch};
 pub(crate) use tail::{Keys, Tail};
 
+/// Stands in an entity's postings for a version whose event is damaged.
+pub(crate) const LOST: u32 = u32::MAX;
 /// Events that share one entry of the zone map.
 pub(crate) const ZONE_EVENTS: u32 = 256;
 /// A tail of so many events becomes a run.
@@ -149,6 +151,15 @@ impl Part {
         either!(self, part => part.last_store_clock())
     }
 
+    /// Events whose records are damaged: any of them may satisfy any filter. Only a part in memory has
+    /// some, because an index of damaged frames is never written.
+    pub(crate) fn holes(&self) -> RoaringBitmap {
+        match self {
+            Self::Tail(tail) => tail.holes(),
+            Self::File(_) => RoaringBitmap::new(),
+        }
+    }
+
     fn with_entities(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
         answer!(self, part => part.with_entities(patterns))
     }
@@ -176,6 +187,12 @@ impl Part {
             let one = self.conjunction(filter, &range)?;
             all.sure |= one.sure;
             all.maybe |= one.maybe;
+        }
+        let mut holes = self.holes();
+        if !holes.is_empty() {
+            holes.remove_range(0..range.start);
+            holes.remove_range(range.end..);
+            all.maybe |= holes;
         }
         all.maybe -= &all.sure;
         Ok(all)

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 
-use super::{EntityEntry, Extent, ZONE_EVENTS};
+use super::{EntityEntry, Extent, LOST, ZONE_EVENTS};
 use crate::error::Result;
 use crate::filter::Pattern;
 use crate::record::Record;
@@ -64,6 +64,12 @@ pub(super) struct TailEntity {
     pub(super) postings: Vec<u32>,
 }
 
+impl TailEntity {
+    fn whole(&self) -> impl Iterator<Item = u32> {
+        self.postings.iter().copied().filter(|local| *local != LOST)
+    }
+}
+
 /// The state of a tail.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
@@ -76,6 +82,7 @@ pub(super) struct Entries {
     pub(super) tags: HashMap<Box<str>, RoaringBitmap>,
     pub(super) zones: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) ids: HashMap<u64, Vec<u32>>,
+    holes: RoaringBitmap,
     pub(super) last_store_clock: u64,
     pub(super) new_entities: u64,
     pub(super) end: u64,
@@ -106,7 +113,9 @@ impl Tail {
     /// Adds positions whose records are damaged.
     pub(crate) fn add_hole(&self, count: u64) {
         let mut entries = self.entries.write();
-        let length = entries.offsets.len() + count as usize;
+        let first = entries.offsets.len();
+        let length = first + count as usize;
+        entries.holes.insert_range(first as u32..length as u32);
         entries.offsets.resize(length, 0);
         let zones = length.div_ceil(ZONE_EVENTS as usize);
         // A zone with an unknown clock could be anything: it overlaps every range.
@@ -126,6 +135,11 @@ impl Tail {
         let mut entries = self.entries.write();
         entries.end = end;
         entries.last_frame_crc = frame_crc;
+    }
+
+    /// Local numbers of damaged events.
+    pub(crate) fn holes(&self) -> RoaringBitmap {
+        self.entries.read().holes.clone()
     }
 
     pub(crate) fn segment(&self) -> &Arc<Segment> {
@@ -203,11 +217,11 @@ impl Tail {
             if let Pattern::Exact(name) = pattern {
                 let slot = entries.slots.get(name.as_str());
                 if let Some(entity) = slot.and_then(|slot| entries.entities.get(*slot as usize)) {
-                    hits.extend(entity.postings.iter().copied());
+                    hits.extend(entity.whole());
                 }
             } else {
                 for entity in entries.entities.iter().filter(|e| pattern.matches(&e.name)) {
-                    hits.extend(entity.postings.iter().copied());
+                    hits.extend(entity.whole());
                 }
             }
         }
@@ -269,6 +283,10 @@ impl Entries {
             slot
         };
         if let Some(entity) = self.entities.get_mut(slot as usize) {
+            // Versions are dense: those between are among the damaged events.
+            let next = entity.first_version + entity.postings.len() as u64;
+            let lost = keys.version.saturating_sub(next).min(self.holes.len());
+            entity.postings.extend((0..lost).map(|_| LOST));
             entity.postings.push(local);
         }
     }

@@ -57,6 +57,7 @@ impl ClockOrder {
         };
         if let Some(position) = spec.from.or(spec.after) {
             if position >= view.end() {
+                // No event, so no clock to start at.
                 order.finished = true;
                 return Ok(order);
             }
@@ -109,6 +110,10 @@ impl ClockOrder {
 
     /// Selects the next events in order.
     fn select(&mut self, view: &View) -> Result<()> {
+        // An event whose clock is lost could stand anywhere in this order.
+        if let Some(hole) = view.first_hole(0) {
+            return Err(view.hole(hole));
+        }
         let selected = if self.backwards {
             self.pass(view, |key| key, |key| key)?
         } else {

@@ -8,9 +8,9 @@ use roaring::bitmap::IntoIter;
 
 use super::clock_order::ClockOrder;
 use super::spec::{Order, ReadSpec, Subject};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::index::{EntityEntry, Part};
+use crate::index::{EntityEntry, LOST, Part};
 use crate::view::View;
 
 /// An event that was found.
@@ -77,6 +77,9 @@ impl Plan {
 
     /// How many events are left, where the index alone knows it.
     pub(super) fn count(&mut self, view: &View) -> Result<Option<u64>> {
+        if view.is_damaged() {
+            return Ok(None);
+        }
         match self {
             Self::Nothing => Ok(Some(0)),
             Self::Range { positions, .. } => {
@@ -152,11 +155,27 @@ pub(super) struct Stream {
     parts: Range<usize>,
     backwards: bool,
     current: Option<(usize, EntityEntry, Range<u32>)>,
+    /// The version that has to come next.
+    expected: Option<u64>,
+    /// Positions of the events handed out first and last.
+    first: Option<u64>,
+    last: Option<u64>,
 }
 
 impl Stream {
     fn new(entity: String, versions: Range<u64>, backwards: bool, view: &View) -> Self {
-        Self { entity, versions, parts: 0..view.parts().len(), backwards, current: None }
+        let expected = Some(versions.start).filter(|_| !backwards);
+        let parts = 0..view.parts().len();
+        Self {
+            entity,
+            versions,
+            parts,
+            backwards,
+            current: None,
+            expected,
+            first: None,
+            last: None,
+        }
     }
 
     fn next(&mut self, view: &View) -> Result<Option<Hit>> {
@@ -165,13 +184,49 @@ impl Stream {
                 let nth = if self.backwards { range.next_back() } else { range.next() };
                 if let (Some(nth), Some(index)) = (nth, view.parts().get(*part)) {
                     let local = index.posting(entry, nth)?.unwrap_or_default();
+                    let version = entry.first_version + u64::from(nth);
+                    if local == LOST || self.expected.is_some_and(|expected| expected != version) {
+                        return Err(self.lost(view, version));
+                    }
+                    let next =
+                        if self.backwards { version.checked_sub(1) } else { Some(version + 1) };
+                    self.expected = next;
+                    self.last = Some(index.base() + u64::from(local));
+                    self.first = self.first.or(self.last);
                     return Ok(Some(Hit { part: *part, local, check: false }));
                 }
             }
             if !self.next_part(view)? {
-                return Ok(None);
+                return self.end(view);
             }
         }
+    }
+
+    /// The end of the stream, unless events that belong to it may be among damaged ones.
+    fn end(&self, view: &View) -> Result<Option<Hit>> {
+        let wanted = if self.backwards {
+            let open = self.versions.end == u64::MAX;
+            let newer = open && view.first_hole(self.first.unwrap_or(0)).is_some();
+            let older = self.expected.is_some_and(|next| next >= self.versions.start)
+                && self.last.is_some_and(|last| view.first_hole(0).is_some_and(|hole| hole < last));
+            newer || older
+        } else {
+            self.expected.is_none_or(|next| next < self.versions.end)
+                && view.first_hole(self.last.unwrap_or(0)).is_some()
+        };
+        if wanted { Err(self.lost(view, self.expected.unwrap_or(0))) } else { Ok(None) }
+    }
+
+    /// The error for a version that cannot be read.
+    fn lost(&self, view: &View, version: u64) -> Error {
+        let mut error = view.hole(view.first_hole(0).unwrap_or(0));
+        if let Error::Corrupt { damage } = &mut error {
+            for one in damage {
+                one.reason = format!("version {version} of an entity is damaged or missing");
+                one.entities = vec![self.entity.clone()];
+            }
+        }
+        error
     }
 
     /// Goes to the next part that holds events of the window.
@@ -249,6 +304,9 @@ impl Bitmaps {
             }
             let part = if self.backwards { self.parts.next_back() } else { self.parts.next() };
             let Some(part) = part else { return Ok(None) };
+            if let Some(gap) = gap_beside(view, part, &self.positions) {
+                return Err(view.hole(gap));
+            }
             let Some(range) = local_range(view, part, &self.positions) else {
                 continue;
             };
@@ -287,6 +345,19 @@ pub(super) fn local_range(view: &View, part: usize, positions: &Range<u64>) -> O
     let start = positions.start.max(base);
     let end = positions.end.min(top).min(view.end());
     (start < end).then(|| (start - base) as u32..(end - base) as u32)
+}
+
+/// A position that is missing between a part and the one before it, within the window. On a damaged
+/// log nothing is passed over in silence.
+fn gap_beside(view: &View, part: usize, positions: &Range<u64>) -> Option<u64> {
+    if !view.is_damaged() {
+        return None;
+    }
+    let end = |part: &Part| part.base() + u64::from(part.count());
+    let before = part.checked_sub(1).and_then(|part| view.parts().get(part)).map_or(0, end);
+    let base = view.parts().get(part)?.base().min(view.end());
+    let first = before.max(positions.start);
+    (first < base.min(positions.end)).then_some(first)
 }
 
 /// What the first event that matches is.

@@ -13,7 +13,6 @@ use crate::chain::Hash;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::follower::Follower;
-use crate::index::Part;
 use crate::shared::Shared;
 use crate::view::{FoundRecord, View, record_of};
 
@@ -48,6 +47,8 @@ struct Running {
     /// Events handed out.
     handed: u64,
     finished: bool,
+    /// A part of the view was replaced since the plan was made.
+    stale: bool,
     /// Damage that was met behind events that are handed out first.
     failure: Option<Error>,
 }
@@ -149,7 +150,7 @@ impl Read {
         let mut guard = self.running.lock();
         loop {
             let result = match &mut *guard {
-                Some(running) => step(self, running),
+                Some(running) => running.start_over(&self.spec).and_then(|()| step(self, running)),
                 empty => match self.begin() {
                     Ok(running) => step(self, empty.insert(running)),
                     Err(error) => Err(error),
@@ -157,9 +158,12 @@ impl Read {
             };
             match result {
                 Err(Error::StaleIndex { path }) => {
-                    let rebuilt = self.shared.rebuild(&path)?;
+                    let fresh = self.shared.view();
+                    let view = guard.as_ref().map_or(&fresh, |running| &running.view);
+                    let rebuilt = self.shared.rebuild(view, &path)?;
                     if let (Some(running), Some(part)) = (&mut *guard, rebuilt) {
-                        running.replace(&self.spec, &path, &part)?;
+                        running.view = running.view.replacing(&path, &part);
+                        running.stale = true;
                         *self.view.lock() = Some(running.view.clone());
                     }
                 }
@@ -214,18 +218,24 @@ impl Running {
             touched: 0,
             handed: 0,
             finished: false,
+            stale: false,
             failure: None,
         })
     }
 
-    /// Starts over with one part replaced, up to where the read was.
-    fn replace(&mut self, spec: &ReadSpec, path: &std::path::Path, part: &Part) -> Result<()> {
-        let mut again = Self::new(spec, self.view.replacing(path, part))?;
+    /// After a part was replaced: plans anew and goes to where the read was. A plan that has returned an
+    /// error is never stepped again: it may have consumed what it failed on.
+    fn start_over(&mut self, spec: &ReadSpec) -> Result<()> {
+        if !self.stale {
+            return Ok(());
+        }
+        let mut again = Self::new(spec, self.view.clone())?;
         for _ in 0..self.handed {
             again.next_hit()?;
         }
         again.handed = self.handed;
-        if self.after_name.is_some() {
+        again.finished = self.finished;
+        if let Subject::Entities { .. } = &spec.subject {
             again.after_name.clone_from(&self.after_name);
             again.left = self.left;
         }
@@ -265,7 +275,15 @@ impl Running {
         let mut frame = None;
         let mut count = 0;
         while batch.length() < limit {
-            let Some(hit) = self.next_hit()? else {
+            let hit = match self.next_hit() {
+                // What was found before the damage is handed out first.
+                Err(error @ Error::Corrupt { .. }) if !batch.is_empty() => {
+                    self.failure = Some(error);
+                    break;
+                }
+                hit => hit?,
+            };
+            let Some(hit) = hit else {
                 self.finished = true;
                 break;
             };
@@ -273,7 +291,6 @@ impl Running {
                 continue;
             };
             let found = match record_of(part, hit.local) {
-                // What was found before the damage is handed out first.
                 Err(error @ Error::Corrupt { .. }) if !batch.is_empty() => {
                     self.failure = Some(error);
                     break;

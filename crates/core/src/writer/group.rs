@@ -1,6 +1,6 @@
 //! A commit group under construction: the definitions and records of the next frame.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::chain::Hash;
 use crate::checksum::Checksum;
@@ -10,6 +10,7 @@ use crate::frame::{
     HEADER_LEN, Kind, TRAILER_LEN, put_definition,
 };
 use crate::record::{self, NewRecord};
+use crate::submission::Append;
 
 /// Strings that the writer remembers as defined in the active segment. When there are more, it
 /// forgets them all and defines again what comes: readers do not care.
@@ -215,12 +216,20 @@ impl Group {
         Finished { bytes, record_offsets }
     }
 
-    /// An upper bound of the frame that these bytes of an append could need in a fresh segment.
-    pub(super) fn bound(&self, strings: usize, string_bytes: usize) -> u64 {
-        let definitions = strings * DEFINITION_HEADER_LEN + string_bytes;
+    /// An upper bound of the frame that the group's one append could need in a fresh segment.
+    pub(super) fn bound(&self, append: &Append<'_>) -> u64 {
+        let mut strings = HashSet::new();
+        let mut references = 0;
+        for event in &append.events {
+            strings.extend([event.entity, event.fact, event.scope, event.content_type]);
+            strings.extend(&event.tags);
+            references += 4 + event.tags.len();
+        }
+        let definitions: usize =
+            strings.iter().map(|text| DEFINITION_HEADER_LEN + text.len()).sum();
         // In another segment a reference may take up to five bytes where it took one here.
-        let references = strings * 4;
-        ((HEADER_LEN + 8 + definitions + references + self.records.len() + TRAILER_LEN) as u64)
-            .next_multiple_of(ALIGNMENT)
+        let records = self.records.len() + references * 4;
+        let fixed = HEADER_LEN + DEFINITIONS_LENGTH_LEN + TRAILER_LEN;
+        ((fixed + definitions + records) as u64).next_multiple_of(ALIGNMENT)
     }
 }

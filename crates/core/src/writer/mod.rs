@@ -26,6 +26,7 @@ use crate::limits::{FRAME_MAX_BYTES, UNSYNCED_MAX_BYTES};
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::Shared;
 use crate::submission::{Append, Durability};
+use crate::view::View;
 
 use group::{Dictionary, Group};
 use heads::Heads;
@@ -177,11 +178,6 @@ impl Writer {
             self.queue.close();
             while let Some(work) = self.queue.take(None) {
                 enlist(&work, &mut delivery);
-                for one in work {
-                    if let Work::Sync(ticket) = one {
-                        ticket.settle(self.shared.poisoned().map_or(Ok(()), Err));
-                    }
-                }
                 self.reject(&mut delivery);
             }
         }
@@ -237,7 +233,8 @@ impl Writer {
             }
             let verdict = match self.judge(&append, group) {
                 Err(Error::StaleIndex { path }) => {
-                    self.shared.rebuild(&path)?;
+                    let view = View::new(self.shared.layout(), u64::MAX, false);
+                    self.shared.rebuild(&view, &path)?;
                     continue;
                 }
                 other => other.map_err(|error| self.shared.noting(error))?,
@@ -389,7 +386,7 @@ impl Writer {
             boot_id: self.boot_id,
             segment: self.active.header.number,
             offset: if poisoned { self.durable_upto } else { self.offset },
-            next_position: self.next_position,
+            next_position: if poisoned { self.shared.synced() } else { self.next_position },
             durable_upto: self.durable_upto,
             manifest_generation: self.keeper.manifest_generation(),
             clean,

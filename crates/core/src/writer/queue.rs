@@ -46,7 +46,27 @@ pub(crate) struct Submission {
 pub(crate) enum Work {
     Append(Submission),
     /// Sync all that was submitted before.
-    Sync(Arc<Ticket>),
+    Sync(SyncRequest),
+}
+
+/// A request to sync. If it is dropped without an answer, because the writer is gone, the caller is
+/// told so.
+#[derive(Debug)]
+pub(crate) struct SyncRequest(Arc<Ticket>);
+
+impl SyncRequest {
+    pub(crate) fn settle(&self, result: Result<()>) {
+        self.0.settle(result);
+    }
+}
+
+impl Drop for SyncRequest {
+    fn drop(&mut self) {
+        if !self.0.is_settled() {
+            let reason = "the writer stopped unexpectedly".to_owned();
+            self.0.settle(Err(Error::Poisoned { reason }));
+        }
+    }
 }
 
 /// A call that waits for the writer.
@@ -57,16 +77,20 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    pub(crate) fn settle(&self, result: Result<()>) {
+    fn settle(&self, result: Result<()>) {
         *self.done.lock() = Some(result);
         self.changed.notify_all();
+    }
+
+    fn is_settled(&self) -> bool {
+        self.done.lock().is_some()
     }
 
     pub(crate) fn wait(&self) -> Result<()> {
         let mut done = self.done.lock();
         loop {
-            match done.take() {
-                Some(result) => return result,
+            match &*done {
+                Some(result) => return result.clone(),
                 None => self.changed.wait(&mut done),
             }
         }
@@ -127,7 +151,7 @@ impl Queue {
         if state.closing {
             return Err(Error::Closed);
         }
-        state.work.push_back(Work::Sync(Arc::clone(&ticket)));
+        state.work.push_back(Work::Sync(SyncRequest(Arc::clone(&ticket))));
         drop(state);
         self.changed.notify_one();
         Ok(ticket)

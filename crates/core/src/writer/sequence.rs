@@ -50,12 +50,12 @@ impl Writer {
                 each_version: Vec::new(),
             }));
         }
-        if self.next_position + append.events.len() as u64 > POSITION_MAX {
+        if group.base + group.count() + append.events.len() as u64 > POSITION_MAX {
             return Err(Error::LimitExceeded {
                 argument: "position".into(),
                 unit: "events",
                 limit: POSITION_MAX,
-                actual: self.next_position + append.events.len() as u64,
+                actual: group.base + group.count() + append.events.len() as u64,
             });
         }
         Ok(self.place(append, &slots, group))
@@ -63,7 +63,7 @@ impl Writer {
 
     /// The log with everything that was sequenced so far, also what no reader sees yet.
     fn inner_view(&self, group: &Group) -> View {
-        View::new(self.shared.layout(), group.base + group.count())
+        View::new(self.shared.layout(), group.base + group.count(), false)
     }
 
     /// Whether an earlier append had the same ids.
@@ -165,9 +165,7 @@ impl Writer {
             let first = group.base + group.count() - placed.len() as u64;
             return Verdict::Accepted(receipt(append, first, versions, false));
         }
-        let strings = append.events.iter().map(|event| 4 + event.tags.len()).sum();
-        let string_bytes = append.events.iter().map(string_bytes).sum();
-        let bound = group.bound(strings, string_bytes);
+        let bound = group.bound(append);
         group.roll_back(mark, &mut self.dictionary);
         (self.ids, self.last_store_clock) = made;
         for (slot, head) in before.into_iter().rev() {
@@ -308,11 +306,6 @@ fn check_conditions(append: &Append<'_>, view: &View, group: &Group) -> Result<C
         }
     }
     Ok(Conflict::No)
-}
-
-fn string_bytes(event: &NewEvent<'_>) -> usize {
-    let tags: usize = event.tags.iter().map(|tag| tag.len()).sum();
-    event.entity.len() + event.fact.len() + event.scope.len() + event.content_type.len() + tags
 }
 
 fn receipt(append: &Append<'_>, first: u64, versions: Vec<u64>, duplicate: bool) -> Receipt {
