@@ -473,9 +473,11 @@ export class Store implements AsyncDisposable {
       await native.close()
     } catch (error) {
       throw fromNative(error)
+    } finally {
+      // Also of a poisoned store: what was pending has its outcome, or gets it now.
+      await this.#queue.drained()
+      this.#queue.detach()
     }
-    await this.#queue.drained()
-    this.#queue.detach()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
