@@ -196,7 +196,8 @@ pub(crate) fn recover(
     let mut unreadable = found.damage;
     let recovered = load_active(shared, active, head, found.spare)?;
     let listed = manifest.segments.iter().any(|(listed, _)| *listed == number + 1);
-    let there = shared.fs.kind(&shared.segment_path(number + 1)).unwrap_or(None).is_some();
+    let next = shared.segment_path(number + 1);
+    let there = shared.fs.kind(&next).at(&next)?.is_some() && !is_unallocated(shared, &next)?;
     let ahead = head.is_some_and(|head| head.segment > number);
     if ahead || recovered.start.sealed && listed && !there {
         shared.report(&[Damage {
@@ -276,6 +277,9 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
                 let size = file.length().at(&path)?;
                 opened.spare = Some(Spare { file, path, number: *number, size });
             }
+            // Cut short between making the file and allocating it: a spare that is not there yet.
+            Err(HeaderPage::Damaged(_))
+                if nth == last && nth > 0 && is_unallocated(shared, &path)? => {}
             Err(HeaderPage::Zero) => damaged("the header page is empty"),
             Err(HeaderPage::Damaged(reason)) => damaged(reason),
             Err(HeaderPage::Whole(_)) => {}
@@ -283,6 +287,14 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
     }
     refuse_unlisted(shared, manifest)?;
     Ok(opened)
+}
+
+/// Whether a file is shorter than a header page, and empty or zeros.
+fn is_unallocated(shared: &Shared, path: &Path) -> Result<bool> {
+    let file = shared.fs.open(path, OpenMode::Read).at(path)?;
+    let mut bytes = vec![0; HEADER_PAGE as usize];
+    let read = file.read_at(&mut bytes, 0).at(path)?;
+    Ok(read < bytes.len() && bytes.iter().take(read).all(|byte| *byte == 0))
 }
 
 /// Whether something stands where a segment's first frame would: a spare is zeros all through.

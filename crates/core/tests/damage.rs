@@ -484,3 +484,27 @@ fn a_position_that_cannot_be_is_not_believed() {
     assert!(!store.damage().is_empty());
     assert_eq!(store.event(3).unwrap().map(|batch| Batch::new(batch).len()), Some(1));
 }
+
+/// A kill between making the next segment's file and allocating it.
+#[test]
+fn an_unallocated_spare_is_no_damage() {
+    let (store, fs) = open(&Files::new()).unwrap();
+    let payload = vec![7; 200_000];
+    for _ in 0..4 {
+        append(&store, &[event("a", "f", &payload)]).unwrap();
+    }
+    // More than half of the segment is used: the next one is listed, and closing removes its file.
+    store.close().unwrap();
+    let mut files = Files::new();
+    snapshot(&*fs, &root(), &mut files);
+    for length in [0, 100] {
+        let mut cut = files.clone();
+        cut.insert(segment(2), vec![0; length]);
+        let (store, _) = open(&cut).unwrap();
+        assert!(store.damage().is_empty(), "{:?}", store.damage());
+        for _ in 0..4 {
+            append(&store, &[event("a", "f", &payload)]).unwrap();
+        }
+        assert!(verify(&store).ok);
+    }
+}
