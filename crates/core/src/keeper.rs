@@ -16,6 +16,7 @@ use crate::index::{IndexFile, Stretch, Tail, index_frames};
 use crate::manifest::Manifest;
 use crate::segment::{HEADER_PAGE, HeaderPage, Segment};
 use crate::shared::Shared;
+use crate::writer::{Durable, Reached};
 
 /// Jobs that may wait before the writer is held back.
 const BACKLOG_MAX: usize = 4;
@@ -36,8 +37,8 @@ pub(crate) struct Spare {
 pub(crate) enum Job {
     /// Prepare the file of a coming segment.
     Spare { number: u64, size: u64 },
-    /// Write a tail's index as a run.
-    Run { tail: Arc<Tail>, stretch: Stretch },
+    /// Write the index of a tail, which ends at a place in the log, as a run.
+    Run { tail: Arc<Tail>, stretch: Stretch, end: Reached },
     /// Write the index of a sealed segment and give back its unused space.
     Seal { segment: Arc<Segment>, stretch: Stretch },
 }
@@ -55,6 +56,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
+    durable: Arc<Durable>,
     manifest: Mutex<Manifest>,
     manifest_generation: AtomicU64,
     state: Mutex<State>,
@@ -69,6 +71,7 @@ impl Keeper {
     /// Starts the thread. `spare` is what recovery found.
     pub(crate) fn start(
         shared: Arc<Shared>,
+        durable: Arc<Durable>,
         manifest: Manifest,
         spare: Option<Spare>,
     ) -> Result<Arc<Self>> {
@@ -76,6 +79,7 @@ impl Keeper {
         let directory = shared.directory.clone();
         let keeper = Arc::new(Self {
             shared,
+            durable,
             manifest_generation: AtomicU64::new(manifest.generation),
             manifest: Mutex::new(manifest),
             state: Mutex::new(State { spare, ..State::default() }),
@@ -202,7 +206,7 @@ impl Keeper {
             // index in memory goes on answering.
             let done = catch_unwind(AssertUnwindSafe(|| match job {
                 Job::Spare { number, size } => self.spare_job(number, size),
-                Job::Run { tail, stretch } => self.write_run(&tail, stretch),
+                Job::Run { tail, stretch, end } => self.write_run(&tail, stretch, &end),
                 Job::Seal { segment, stretch } => self.index_sealed(&segment, stretch),
             }));
             if done.is_err() {
@@ -260,12 +264,15 @@ impl Keeper {
         let _ = spare.file.sync();
     }
 
-    fn write_run(&self, tail: &Arc<Tail>, stretch: Stretch) -> Result<()> {
+    /// A run stands for frames that nobody looks at again when the store is opened: they have to be
+    /// durable before it is.
+    fn write_run(&self, tail: &Arc<Tail>, stretch: Stretch, end: &Reached) -> Result<()> {
         let segment = tail.segment();
         if segment.is_sealed() {
             // Its index is about to be written as a whole.
             return Ok(());
         }
+        self.durable.reach(end)?;
         let path = self.shared.run_path(segment.header.number, tail.extent().start);
         tail.write(&*self.shared.fs, &path, stretch)?;
         if let Some(file) = IndexFile::open(&*self.shared.fs, &path, segment) {

@@ -38,6 +38,7 @@ mod index;
 mod keeper;
 pub mod limits;
 mod manifest;
+mod names;
 mod options;
 mod query;
 mod record;

@@ -20,7 +20,7 @@ use crate::query::{Read, ReadSpec, Verification};
 use crate::recovery::{self, LOCK, Recovered, Recovery};
 use crate::shared::Shared;
 use crate::submission::{Append, AppendOptions, SubmissionBuilder};
-use crate::writer::{Outcome, OutcomeSink, Queue, Receipt, Start, Writer};
+use crate::writer::{Durable, Outcome, OutcomeSink, Receipt, Writer};
 
 /// How often a read-only opener tries again when it meets a writer in the middle of a rotation.
 const OPEN_TRIES: usize = 20;
@@ -50,8 +50,8 @@ pub struct StoreStats {
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
-    queue: Option<Arc<Queue>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Option<Arc<Writer>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     follower: Option<Arc<Follower>>,
     /// Held while the store is open for writing; the writer thread holds it too, until it has stopped.
     lock: Mutex<Option<Arc<dyn File>>>,
@@ -101,8 +101,8 @@ impl Store {
         recovered.recovery.clean |= created;
         let store = Self {
             shared,
-            queue: None,
-            writer: Mutex::default(),
+            writer: None,
+            thread: Mutex::default(),
             follower: None,
             recovery: recovered.recovery,
             lock: Mutex::new(Some(Arc::clone(&lock))),
@@ -120,27 +120,28 @@ impl Store {
         lock: Arc<dyn File>,
     ) -> Result<Self> {
         let shared = &self.shared;
-        let queue = Arc::new(Queue::new(shared.options.max_in_flight_bytes));
         let page = HeadPage::create(&*shared.fs, &shared.directory)?;
-        let keeper = Keeper::start(Arc::clone(shared), manifest, recovered.spare)?;
-        let sealed = recovered.start.sealed;
-        let start: Start = recovered.start;
-        let mut writer =
-            Writer::new(Arc::clone(shared), Arc::clone(&queue), Arc::clone(&keeper), page, start);
-        if sealed && let Err(error) = writer.complete_rotation() {
-            keeper.stop();
-            return Err(error);
-        }
+        let start = recovered.start;
+        let durable = Arc::new(Durable::new(Arc::clone(shared), &start.reached()));
+        let spare = recovered.spare;
+        let keeper = Keeper::start(Arc::clone(shared), Arc::clone(&durable), manifest, spare)?;
+        let writer = match Writer::new(shared, &keeper, durable, page, start) {
+            Ok(writer) => Arc::new(writer),
+            Err(error) => {
+                keeper.stop();
+                return Err(error);
+            }
+        };
+        let own = Arc::clone(&writer);
         let thread = std::thread::Builder::new()
             .name("tetralog-writer".into())
             .spawn(move || {
-                writer.run();
-                keeper.stop();
+                own.run();
                 drop(lock);
             })
             .at(&shared.directory)?;
-        *self.writer.lock() = Some(thread);
-        self.queue = Some(queue);
+        *self.thread.lock() = Some(thread);
+        self.writer = Some(writer);
         Ok(self)
     }
 
@@ -188,8 +189,8 @@ impl Store {
         let follower = Some(Arc::new(Follower::new(host.boot_id(), start)));
         Ok(Self {
             shared,
-            queue: None,
-            writer: Mutex::default(),
+            writer: None,
+            thread: Mutex::default(),
             follower,
             lock: Mutex::default(),
             recovery: recovered.recovery,
@@ -224,8 +225,8 @@ impl Store {
     /// Hands packed appends to the writer. Their outcomes come through the sink, in order.
     pub fn submit(&self, submission: Vec<u8>, sink: Arc<dyn OutcomeSink>) -> Result<()> {
         self.shared.check_open()?;
-        match &self.queue {
-            Some(queue) => queue.submit(submission, sink),
+        match &self.writer {
+            Some(writer) => writer.submit(submission, sink),
             None => self.refuse(&submission, &*sink),
         }
     }
@@ -254,7 +255,12 @@ impl Store {
     /// As [`Store::append`], for one packed append.
     pub fn append_packed(&self, submission: Vec<u8>) -> Result<Receipt> {
         let waiter = Arc::new(Waiter::default());
-        self.submit(submission, Arc::clone(&waiter) as Arc<dyn OutcomeSink>)?;
+        let sink = Arc::clone(&waiter) as Arc<dyn OutcomeSink>;
+        self.shared.check_open()?;
+        match &self.writer {
+            Some(writer) => writer.submit_and_help(submission, sink)?,
+            None => self.refuse(&submission, &*sink)?,
+        }
         waiter.wait()
     }
 
@@ -321,7 +327,7 @@ impl Store {
     pub fn stats(&self) -> Result<StoreStats> {
         self.reading(|view| {
             let (pending_appends, pending_bytes) =
-                self.queue.as_ref().map_or((0, 0), |queue| queue.pending());
+                self.writer.as_ref().map_or((0, 0), |writer| writer.pending());
             Ok(StoreStats {
                 events: view.end(),
                 entities: view.parts().iter().map(Part::new_entities).sum(),
@@ -338,8 +344,8 @@ impl Store {
     /// Waits until everything that was submitted before is synced.
     pub fn sync(&self) -> Result<()> {
         self.shared.check_open()?;
-        match &self.queue {
-            Some(queue) => queue.sync()?.wait(),
+        match &self.writer {
+            Some(writer) => writer.sync()?.wait(),
             None => Ok(()),
         }
     }
@@ -347,12 +353,12 @@ impl Store {
     /// Lets pending appends finish, syncs, and releases the store. Reads that are open end with an
     /// error. Closing again does nothing.
     pub fn close(&self) -> Result<()> {
-        if let Some(queue) = &self.queue {
-            queue.close();
+        if let Some(writer) = &self.writer {
+            writer.close();
         }
-        let writer = self.writer.lock().take();
-        if let Some(writer) = writer {
-            let _ = writer.join();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
         }
         self.shared.close();
         self.lock.lock().take();
@@ -366,8 +372,8 @@ impl Store {
 impl Drop for Store {
     /// Lets the threads end on their own: nothing that was acknowledged rests on it.
     fn drop(&mut self) {
-        if let Some(queue) = &self.queue {
-            queue.close();
+        if let Some(writer) = &self.writer {
+            writer.close();
         }
         self.shared.close();
     }

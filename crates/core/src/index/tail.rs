@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use roaring::RoaringBitmap;
 
 use super::{EntityEntry, Extent, LOST, ZONE_EVENTS};
@@ -72,7 +72,7 @@ impl TailEntity {
 
 /// The state of a tail.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
+pub(crate) struct Entries {
     /// Offset of each record; 0 where the record is damaged.
     pub(super) offsets: Vec<u32>,
     pub(super) slots: HashMap<Box<str>, u32>,
@@ -105,9 +105,14 @@ impl Tail {
         Self { segment: Arc::clone(segment), base, start, entries: RwLock::new(entries) }
     }
 
-    /// Adds the next event. Its record's offset may come later, by [`Tail::place`].
+    /// Adds the next event.
     pub(crate) fn add(&self, keys: &Keys<'_>, offset: u32) {
         self.entries.write().add(&self.segment, keys, offset);
+    }
+
+    /// For adding several events. Their records' offsets may come later, by [`Tail::place`].
+    pub(crate) fn adding(&self) -> RwLockWriteGuard<'_, Entries> {
+        self.entries.write()
     }
 
     /// Adds positions whose records are damaged.
@@ -123,10 +128,10 @@ impl Tail {
     }
 
     /// Sets the offsets of the records from a local number on.
-    pub(crate) fn place(&self, first: u32, offsets: impl Iterator<Item = u32>) {
+    pub(crate) fn place(&self, first: u32, offsets: &[u32]) {
         let mut entries = self.entries.write();
         for (slot, offset) in entries.offsets.iter_mut().skip(first as usize).zip(offsets) {
-            *slot = offset;
+            *slot = *offset;
         }
     }
 
@@ -251,7 +256,8 @@ impl Tail {
 }
 
 impl Entries {
-    fn add(&mut self, segment: &Segment, keys: &Keys<'_>, offset: u32) {
+    /// Adds the next event of the segment.
+    pub(crate) fn add(&mut self, segment: &Segment, keys: &Keys<'_>, offset: u32) {
         let local = self.offsets.len() as u32;
         self.offsets.push(offset);
         self.add_entity(keys, local);

@@ -1,25 +1,31 @@
 //! A commit group under construction: the definitions and records of the next frame.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
-use crate::chain::Hash;
+use super::heads::{Heads, WriterHead};
+use crate::chain::{BLOCK, Digestible, Hash, LANES, Lanes, PAYLOAD_HASH_AT, link_block};
 use crate::checksum::Checksum;
-use crate::codec::{put_u32, u32_at};
+use crate::codec::{patch, put_u32, u32_at};
 use crate::frame::{
     ALIGNMENT, DEFINITION_HEADER_LEN, DEFINITIONS_LENGTH_LEN, FLAG_DEFINITIONS, FrameHeader,
     HEADER_LEN, Kind, TRAILER_LEN, put_definition,
 };
-use crate::record::{self, NewRecord};
+use crate::names::Names;
+use crate::record::{self, NewRecord, Record};
 use crate::submission::Append;
 
 /// Strings that the writer remembers as defined in the active segment. When there are more, it
 /// forgets them all and defines again what comes: readers do not care.
 const MAX_STRINGS: usize = 65_536;
+/// Buffers that grew beyond this are given back after the group.
+const KEPT_BYTES: usize = 8 << 20;
+/// The number of the empty string, which is never defined.
+const EMPTY: u32 = u32::MAX;
 
 /// Where the strings of the active segment are defined.
 #[derive(Debug, Default)]
 pub(super) struct Dictionary {
-    offsets: HashMap<Box<str>, u32>,
+    offsets: Names<u32>,
 }
 
 impl Dictionary {
@@ -33,6 +39,15 @@ impl Dictionary {
     pub(super) fn clear(&mut self) {
         self.offsets.clear();
     }
+
+    pub(super) fn text(&self, number: u32) -> &str {
+        self.offsets.name(number)
+    }
+
+    /// What stands for a string in a record; 0 for the empty one.
+    fn reference(&self, number: u32) -> u32 {
+        self.offsets.get(number).copied().unwrap_or(0)
+    }
 }
 
 /// A place to return to if an append does not fit.
@@ -40,8 +55,10 @@ impl Dictionary {
 pub(super) struct Mark {
     definitions: usize,
     records: usize,
+    encodings: usize,
     planned: usize,
-    defined: usize,
+    tags: usize,
+    strings: usize,
 }
 
 impl Mark {
@@ -51,17 +68,25 @@ impl Mark {
     }
 }
 
-/// An event that has its place in the group; its link comes when the frame is finished.
+/// An event that has its place in the group; digest and link come when the frame is finished.
 #[derive(Debug, Clone, Copy)]
-struct Planned {
+pub(super) struct Planned {
     /// Where its record starts among the group's records.
     start: usize,
-    slot: u32,
-    digest: Hash,
+    payload_len: usize,
+    /// Where its canonical encoding starts.
+    encoding: usize,
+    /// The entity's slot, and its head before this event.
+    pub(super) slot: u32,
+    before: (u64, u64),
+    /// Numbers of strings in the dictionary.
+    pub(super) fact: u32,
+    pub(super) scope: u32,
+    tags: usize,
 }
 
-/// The next frame.
-#[derive(Debug)]
+/// The next frame. Its buffers are used again for the one after it.
+#[derive(Debug, Default)]
 pub(super) struct Group {
     /// Offset of the frame in the segment.
     pub(super) offset: u64,
@@ -70,28 +95,31 @@ pub(super) struct Group {
     pub(super) recorded_us: u64,
     definitions: Vec<u8>,
     records: Vec<u8>,
+    /// The canonical encodings of the events, their payloads' hashes still zero.
+    encodings: Vec<u8>,
     planned: Vec<Planned>,
-    /// Strings defined by this group, in order, so that they can be taken back.
-    defined: Vec<Box<str>>,
-}
-
-/// A finished frame and where its records are.
-#[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) bytes: Vec<u8>,
-    pub(super) record_offsets: Vec<u32>,
+    /// Dictionary numbers of the events' tags.
+    tags: Vec<u32>,
+    /// Events that the tail knows already.
+    pub(super) indexed: usize,
+    /// The finished frame, and where its records are.
+    frame: Vec<u8>,
+    record_offsets: Vec<u32>,
 }
 
 impl Group {
-    pub(super) fn new(offset: u64, base: u64, recorded_us: u64) -> Self {
-        Self {
-            offset,
-            base,
-            recorded_us,
-            definitions: Vec::new(),
-            records: Vec::new(),
-            planned: Vec::new(),
-            defined: Vec::new(),
+    /// Starts the next group.
+    pub(super) fn start(&mut self, offset: u64, base: u64, recorded_us: u64) {
+        (self.offset, self.base, self.recorded_us) = (offset, base, recorded_us);
+        self.indexed = 0;
+        self.planned.clear();
+        self.tags.clear();
+        self.record_offsets.clear();
+        let buffers =
+            [&mut self.definitions, &mut self.records, &mut self.encodings, &mut self.frame];
+        for buffer in buffers {
+            buffer.clear();
+            buffer.shrink_to(KEPT_BYTES);
         }
     }
 
@@ -113,26 +141,32 @@ impl Group {
         ((HEADER_LEN + body + TRAILER_LEN) as u64).next_multiple_of(ALIGNMENT)
     }
 
-    pub(super) fn mark(&self) -> Mark {
+    pub(super) fn mark(&self, dictionary: &Dictionary) -> Mark {
         Mark {
             definitions: self.definitions.len(),
             records: self.records.len(),
+            encodings: self.encodings.len(),
             planned: self.planned.len(),
-            defined: self.defined.len(),
+            tags: self.tags.len(),
+            strings: dictionary.offsets.len(),
         }
     }
 
     /// Forgets what came after a mark.
-    pub(super) fn roll_back(&mut self, mark: Mark, dictionary: &mut Dictionary) {
+    pub(super) fn roll_back(&mut self, mark: Mark, dictionary: &mut Dictionary, heads: &mut Heads) {
+        for planned in self.planned.drain(mark.planned..).rev() {
+            if let Some(head) = heads.get_mut(planned.slot) {
+                (head.next_version, head.position) = planned.before;
+            }
+        }
         self.definitions.truncate(mark.definitions);
         self.records.truncate(mark.records);
-        self.planned.truncate(mark.planned);
-        for text in self.defined.drain(mark.defined..) {
-            dictionary.offsets.remove(&text);
-        }
+        self.encodings.truncate(mark.encodings);
+        self.tags.truncate(mark.tags);
+        dictionary.offsets.truncate(mark.strings);
     }
 
-    /// The reference of a string, defining it if the segment does not have it yet.
+    /// The dictionary's number of a string, defining it if the segment does not have it yet.
     pub(super) fn define(
         &mut self,
         text: &str,
@@ -140,24 +174,68 @@ impl Group {
         checksum: &Checksum,
     ) -> u32 {
         if text.is_empty() {
-            return 0;
+            return EMPTY;
         }
-        if let Some(offset) = dictionary.offsets.get(text) {
-            return *offset;
+        if let Some(number) = dictionary.offsets.find(text) {
+            return number;
         }
         let offset =
             self.offset + (HEADER_LEN + DEFINITIONS_LENGTH_LEN + self.definitions.len()) as u64;
         put_definition(&mut self.definitions, text, checksum, offset);
-        dictionary.offsets.insert(text.into(), offset as u32);
-        self.defined.push(text.into());
-        offset as u32
+        dictionary.offsets.insert(text, offset as u32)
     }
 
-    /// Adds an event.
-    pub(super) fn push(&mut self, record: &NewRecord<'_>, slot: u32, digest: Hash) {
+    /// Adds an event of the entity in a slot. Its payload's hash is not looked at.
+    pub(super) fn push(
+        &mut self,
+        event: &Digestible<'_>,
+        content: &Content<'_>,
+        slot: u32,
+        head: WriterHead,
+        dictionary: &mut Dictionary,
+        checksum: &Checksum,
+    ) {
+        let [entity, fact, scope, content_type] =
+            [event.entity, event.fact, event.scope, event.content_type]
+                .map(|text| self.define(text, dictionary, checksum));
+        let tags = self.tags.len();
+        for tag in event.tags {
+            let number = self.define(tag, dictionary, checksum);
+            self.tags.push(number);
+        }
+        let own_tags = self.tags.get(tags..).unwrap_or_default();
+        let references: Vec<u32> = own_tags.iter().map(|tag| dictionary.reference(*tag)).collect();
+        let position = self.base + self.count();
+        let record = NewRecord {
+            given_id: content.given_id,
+            store_clock: content.store_clock,
+            entity: dictionary.reference(entity),
+            fact: dictionary.reference(fact),
+            scope: dictionary.reference(scope),
+            content_type: dictionary.reference(content_type),
+            version: event.version,
+            back: if event.version > 0 { position - head.position } else { 0 },
+            clock: event.clock,
+            id: &event.id,
+            tags: &references,
+            metadata_kind: event.metadata_kind,
+            metadata: content.metadata,
+            payload: content.payload,
+        };
         let start = self.records.len();
         record.encode(&mut self.records);
-        self.planned.push(Planned { start, slot, digest });
+        let encoding = self.encodings.len();
+        event.encode(&mut self.encodings);
+        self.planned.push(Planned {
+            start,
+            payload_len: content.payload.len(),
+            encoding,
+            slot,
+            before: (head.next_version, head.position),
+            fact,
+            scope,
+            tags,
+        });
     }
 
     /// Ends the append whose last event was pushed.
@@ -167,13 +245,29 @@ impl Group {
         }
     }
 
-    /// Assembles the frame: links in order, then every CRC. `link` advances an entity's chain.
+    /// The events from a number on, and their records.
+    pub(super) fn events(&self, from: usize) -> impl Iterator<Item = (&Planned, Record<'_>)> {
+        self.planned.iter().skip(from).filter_map(|planned| {
+            let record = record::bounded(self.records.get(planned.start..)?)?;
+            Some((planned, Record::parse(record)?))
+        })
+    }
+
+    /// Dictionary numbers of an event's tags.
+    pub(super) fn tags(&self, planned: &Planned, count: u8) -> &[u32] {
+        self.tags.get(planned.tags..planned.tags + usize::from(count)).unwrap_or_default()
+    }
+
+    /// Assembles the frame: digests side by side, links in order, then every CRC. The heads get their
+    /// new links.
     pub(super) fn finish(
         &mut self,
         checksum: &Checksum,
         durable_upto: u64,
-        mut link: impl FnMut(u32, &Hash) -> Hash,
-    ) -> Finished {
+        lanes: &Lanes,
+        heads: &mut Heads,
+    ) {
+        let links = self.links(lanes, heads);
         let length = self.length();
         let header = FrameHeader {
             length: length as u32,
@@ -184,36 +278,76 @@ impl Group {
             durable_upto: durable_upto as u32,
             recorded_us: self.recorded_us,
         };
-        let mut bytes = Vec::with_capacity(length as usize);
+        let bytes = &mut self.frame;
+        bytes.reserve(length as usize);
         bytes.extend_from_slice(&header.encode(checksum, self.offset));
         if !self.definitions.is_empty() {
-            put_u32(&mut bytes, self.definitions.len() as u32);
+            put_u32(bytes, self.definitions.len() as u32);
             bytes.extend_from_slice(&self.definitions);
         }
         let mut crc = checksum.at(self.offset);
-        crc.update(&bytes);
+        crc.update(bytes);
         let records_start = bytes.len();
         bytes.extend_from_slice(&self.records);
-        let mut record_offsets = Vec::with_capacity(self.planned.len());
-        for planned in &self.planned {
+        for (planned, link) in self.planned.iter().zip(&links) {
             let start = records_start + planned.start;
-            let end = start + u32_at(&bytes, start + 4) as usize;
+            let end = start + u32_at(bytes, start + 4) as usize;
             let offset = self.offset + start as u64;
-            let link = link(planned.slot, &planned.digest);
             let own = bytes.get_mut(start..end).unwrap_or_default();
-            let record_crc = record::finish(own, &link, checksum, self.offset, offset);
+            let record_crc = record::finish(own, link, checksum, self.offset, offset);
             crc.update(&record_crc.to_le_bytes());
-            record_offsets.push(offset as u32);
+            self.record_offsets.push(offset as u32);
         }
         let padding = length as usize - TRAILER_LEN - bytes.len();
         bytes.resize(bytes.len() + padding, 0);
         crc.update(bytes.get(bytes.len() - padding..).unwrap_or_default());
-        put_u32(&mut bytes, crc.finalize());
+        put_u32(bytes, crc.finalize());
         debug_assert!(
-            crate::frame::Checked::check(&bytes, checksum, self.offset).is_ok(),
+            crate::frame::Checked::check(bytes, checksum, self.offset).is_ok(),
             "a finished frame reads back whole"
         );
-        Finished { bytes, record_offsets }
+    }
+
+    /// The finished frame.
+    pub(super) fn frame(&self) -> &[u8] {
+        &self.frame
+    }
+
+    /// Where the records of the finished frame are.
+    pub(super) fn record_offsets(&self) -> &[u32] {
+        &self.record_offsets
+    }
+
+    /// The events' links. None of the digests depends on another event, so they are hashed side by
+    /// side; so are links of different entities.
+    fn links(&mut self, lanes: &Lanes, heads: &mut Heads) -> Vec<Hash> {
+        let payloads = self.planned.iter().map(|planned| {
+            let record = record::bounded(self.records.get(planned.start..).unwrap_or_default());
+            let record = record.unwrap_or_default();
+            record.get(record.len() - planned.payload_len..).unwrap_or_default()
+        });
+        let contents = lanes.contents(payloads);
+        for (planned, content) in self.planned.iter().zip(&contents) {
+            patch(&mut self.encodings, planned.encoding + PAYLOAD_HASH_AT, content);
+        }
+        let ends = self.planned.iter().skip(1).map(|next| next.encoding);
+        let encodings = self.planned.iter().zip(ends.chain([self.encodings.len()]));
+        let digests =
+            lanes.digests(encodings.map(|(planned, end)| {
+                self.encodings.get(planned.encoding..end).unwrap_or_default()
+            }));
+        let mut links = Vec::with_capacity(digests.len());
+        let mut slots: Vec<u32> = Vec::with_capacity(LANES);
+        let mut blocks: Vec<[u8; BLOCK]> = Vec::with_capacity(LANES);
+        for (planned, digest) in self.planned.iter().zip(&digests) {
+            if slots.len() == LANES || slots.contains(&planned.slot) {
+                link_lanes(lanes, heads, &mut slots, &mut blocks, &mut links);
+            }
+            slots.push(planned.slot);
+            blocks.push(link_block(&heads.get(planned.slot).link, digest));
+        }
+        link_lanes(lanes, heads, &mut slots, &mut blocks, &mut links);
+        links
     }
 
     /// An upper bound of the frame that the group's one append could need in a fresh segment.
@@ -232,4 +366,31 @@ impl Group {
         let fixed = HEADER_LEN + DEFINITIONS_LENGTH_LEN + TRAILER_LEN;
         ((fixed + definitions + records) as u64).next_multiple_of(ALIGNMENT)
     }
+}
+
+/// What a record has beyond what its digest names.
+#[derive(Debug)]
+pub(super) struct Content<'a> {
+    pub(super) given_id: bool,
+    pub(super) store_clock: bool,
+    pub(super) metadata: &'a [u8],
+    pub(super) payload: &'a [u8],
+}
+
+/// Links the events that wait, each of another entity, and advances the heads.
+fn link_lanes(
+    lanes: &Lanes,
+    heads: &mut Heads,
+    slots: &mut Vec<u32>,
+    blocks: &mut Vec<[u8; BLOCK]>,
+    links: &mut Vec<Hash>,
+) {
+    let first = links.len();
+    lanes.links(blocks, links);
+    for (slot, link) in slots.drain(..).zip(links.iter().skip(first)) {
+        if let Some(head) = heads.get_mut(slot) {
+            head.link = *link;
+        }
+    }
+    blocks.clear();
 }

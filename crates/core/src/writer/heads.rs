@@ -1,9 +1,8 @@
 //! The heads of entities that the writer met lately: version, position and link of the newest event.
 
-use hashbrown::HashMap;
-
 use crate::chain::{GENESIS, Hash};
 use crate::error::{Expected, Result};
+use crate::names::Names;
 use crate::view::View;
 
 /// Entities kept in memory. When there are more, all are forgotten and asked of the index again.
@@ -21,6 +20,8 @@ pub(super) struct WriterHead {
 }
 
 impl WriterHead {
+    const NONE: Self = Self { next_version: 0, position: 0, link: GENESIS };
+
     pub(super) fn satisfies(&self, expected: Expected, added: u64) -> bool {
         let next = self.next_version + added;
         match expected {
@@ -35,44 +36,42 @@ impl WriterHead {
 /// The cache of heads. A slot is a number that stays valid while a group is built.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
-    slots: HashMap<Box<str>, u32>,
-    heads: Vec<WriterHead>,
+    known: Names<WriterHead>,
 }
 
 impl Heads {
     /// Makes room. Only between groups: slots become invalid.
     pub(super) fn trim(&mut self) {
-        if self.heads.len() > MAX_ENTITIES {
-            self.slots.clear();
-            self.heads.clear();
+        if self.known.len() > MAX_ENTITIES {
+            self.known.clear();
         }
     }
 
     /// The slot of an entity; asks the index the first time.
-    pub(super) fn slot(&mut self, entity: &str, view: &View) -> Result<u32> {
-        if let Some(slot) = self.slots.get(entity) {
-            return Ok(*slot);
+    pub(super) fn slot(&mut self, entity: &str, written: &View) -> Result<u32> {
+        if let Some(slot) = self.known.find(entity) {
+            return Ok(slot);
         }
-        let head = match view.head_of(entity)? {
+        let head = match written.head_of(entity)? {
             Some(head) => WriterHead {
                 next_version: head.version + 1,
                 position: head.position,
-                link: view.link_at(head.position)?,
+                link: written.link_at(head.position)?,
             },
-            None => WriterHead { next_version: 0, position: 0, link: GENESIS },
+            None => WriterHead::NONE,
         };
-        let slot = self.heads.len() as u32;
-        self.heads.push(head);
-        self.slots.insert(entity.into(), slot);
-        Ok(slot)
+        Ok(self.known.insert(entity, head))
+    }
+
+    pub(super) fn entity(&self, slot: u32) -> &str {
+        self.known.name(slot)
     }
 
     pub(super) fn get(&self, slot: u32) -> WriterHead {
-        let none = WriterHead { next_version: 0, position: 0, link: GENESIS };
-        self.heads.get(slot as usize).copied().unwrap_or(none)
+        self.known.get(slot).copied().unwrap_or(WriterHead::NONE)
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut WriterHead> {
-        self.heads.get_mut(slot as usize)
+        self.known.get_mut(slot)
     }
 }

@@ -2,11 +2,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
+
+/// Waking a sleeping thread takes tens of microseconds, and after an outcome the next append often
+/// comes sooner than that: so one thread looks for it so long before it sleeps.
+const SPIN: Duration = Duration::from_micros(100);
 
 /// What an append that was accepted got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +31,7 @@ pub struct Receipt {
 /// How an append ended.
 pub type Outcome = Result<Receipt>;
 
-/// Takes outcomes, in log order. Called by the writer thread: must not block.
+/// Takes outcomes, in log order. Called by a thread that has the writer's work to do: must not block.
 pub trait OutcomeSink: Send + Sync + std::fmt::Debug {
     /// A group's outcomes: the sequence number that came with the append, and how it ended.
     fn deliver(&self, outcomes: Vec<(u32, Outcome)>);
@@ -97,11 +102,22 @@ impl Ticket {
     }
 }
 
+/// Why a thread of the writer was woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// Work was queued.
+    Work,
+    /// What is written has to be synced now.
+    Sync,
+}
+
 #[derive(Debug, Default)]
 struct State {
     work: VecDeque<Work>,
     pending_bytes: u64,
     pending_appends: u64,
+    /// When what is written has to be synced at the latest.
+    sync_at: Option<Instant>,
     closing: bool,
 }
 
@@ -111,15 +127,28 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     max_bytes: u64,
+    /// Somebody looks for work without sleeping, and need not be woken.
+    spinning: AtomicBool,
+    /// There is work, or the queue closes.
+    ready: AtomicBool,
+    /// Looking without sleeping makes sense only where others can work meanwhile.
+    several_cores: bool,
 }
 
 impl Queue {
     pub(crate) fn new(max_bytes: u64) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), max_bytes }
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            max_bytes,
+            spinning: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
+            several_cores: std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1),
+        }
     }
 
-    /// Hands packed appends to the writer.
-    pub(crate) fn submit(&self, bytes: Vec<u8>, sink: Arc<dyn OutcomeSink>) -> Result<()> {
+    /// Takes packed appends at the door: counts them, and refuses what is too much.
+    pub(crate) fn admit(&self, bytes: Vec<u8>, sink: Arc<dyn OutcomeSink>) -> Result<Submission> {
         let parts = crate::submission::split(&bytes)
             .ok_or_else(|| Error::invalid("submission", "is malformed"))?;
         let mut state = self.state.lock();
@@ -139,48 +168,102 @@ impl Queue {
             }
             state.pending_appends += 1;
         }
-        state.work.push_back(Work::Append(Submission { bytes, appends, sink }));
+        Ok(Submission { bytes, appends, sink })
+    }
+
+    pub(crate) fn push(&self, work: Work) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.closing {
+            return Err(Error::Closed);
+        }
+        state.work.push_back(work);
+        self.ready.store(true, Ordering::Release);
         drop(state);
-        self.changed.notify_one();
+        if !self.spinning.load(Ordering::Acquire) {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
     pub(crate) fn sync(&self) -> Result<Arc<Ticket>> {
         let ticket = Arc::new(Ticket::default());
-        let mut state = self.state.lock();
-        if state.closing {
-            return Err(Error::Closed);
-        }
-        state.work.push_back(Work::Sync(SyncRequest(Arc::clone(&ticket))));
-        drop(state);
-        self.changed.notify_one();
+        self.push(Work::Sync(SyncRequest(Arc::clone(&ticket))))?;
         Ok(ticket)
     }
 
-    /// Takes all that waits. Sleeps until there is something, the deadline passes (an empty answer),
-    /// or the queue closes (`None`).
-    pub(crate) fn take(&self, deadline: Option<Instant>) -> Option<VecDeque<Work>> {
+    /// Waits for something to do; `None` when the queue closes and has nothing left.
+    pub(super) fn wait(&self) -> Option<Duty> {
+        self.spin();
         let mut state = self.state.lock();
         loop {
             if !state.work.is_empty() {
-                return Some(std::mem::take(&mut state.work));
+                return Some(Duty::Work);
             }
             if state.closing {
                 return None;
             }
-            match deadline {
+            match state.sync_at {
                 None => self.changed.wait(&mut state),
-                Some(deadline) => {
-                    if self.changed.wait_until(&mut state, deadline).timed_out() {
-                        return Some(std::mem::take(&mut state.work));
-                    }
+                Some(due) if due <= Instant::now() => {
+                    state.sync_at = None;
+                    return Some(Duty::Sync);
                 }
+                Some(due) => drop(self.changed.wait_until(&mut state, due)),
             }
         }
     }
 
+    fn spin(&self) {
+        if !self.several_cores || self.spinning.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let until = Instant::now() + SPIN;
+        while !self.ready.load(Ordering::Acquire) && Instant::now() < until {
+            for _ in 0..32 {
+                std::hint::spin_loop();
+            }
+        }
+        // Work that comes from here on wakes somebody; what came before is seen under the lock.
+        self.spinning.store(false, Ordering::Release);
+    }
+
+    /// Takes work in order, up to about so many bytes. What is left is for another thread.
+    pub(super) fn pop(&self, most_bytes: usize) -> VecDeque<Work> {
+        let mut state = self.state.lock();
+        let mut taken = VecDeque::new();
+        let mut bytes = 0;
+        while bytes < most_bytes
+            && let Some(work) = state.work.pop_front()
+        {
+            if let Work::Append(submission) = &work {
+                bytes += submission.bytes.len();
+            }
+            taken.push_back(work);
+        }
+        if state.work.is_empty() {
+            self.ready.store(state.closing, Ordering::Release);
+        } else {
+            self.changed.notify_one();
+        }
+        taken
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().work.is_empty()
+    }
+
+    /// Has somebody sync what is written, at the latest then.
+    pub(super) fn sync_by(&self, due: Instant) {
+        let mut state = self.state.lock();
+        if state.sync_at.is_none_or(|at| due < at) {
+            state.sync_at = Some(due);
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
     /// Notes that an append has its outcome.
-    pub(crate) fn settled(&self, appends: u64, bytes: u64) {
+    pub(super) fn settled(&self, appends: u64, bytes: u64) {
         let mut state = self.state.lock();
         state.pending_appends = state.pending_appends.saturating_sub(appends);
         state.pending_bytes = state.pending_bytes.saturating_sub(bytes);
@@ -194,7 +277,10 @@ impl Queue {
 
     /// Takes no more; what waits is still done.
     pub(crate) fn close(&self) {
-        self.state.lock().closing = true;
+        let mut state = self.state.lock();
+        state.closing = true;
+        self.ready.store(true, Ordering::Release);
+        drop(state);
         self.changed.notify_all();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Writer;
+use super::sequencer::Sequencer;
 use crate::error::{AtPath, Error, Result};
 use crate::frame::{self, FrameHeader, Kind, SEAL_LEN, Seal};
 use crate::index::{Part, Tail};
@@ -17,7 +17,7 @@ pub(crate) fn size_after(size: u64, max: u64) -> u64 {
     size.saturating_mul(GROWTH).min(max)
 }
 
-impl Writer {
+impl Sequencer {
     pub(super) fn next_size(&self) -> u64 {
         size_after(self.active_size, self.shared.options.segment_max_bytes)
     }
@@ -47,7 +47,7 @@ impl Writer {
 
     fn poison(&self, error: &Error) -> Error {
         self.shared.poison(&error.to_string());
-        self.store_head(false);
+        self.release.lock().store_head(false);
         self.shared.poisoned().unwrap_or(Error::Closed)
     }
 
@@ -65,7 +65,7 @@ impl Writer {
             flags: 0,
             base: self.next_position,
             count: 0,
-            durable_upto: self.durable_upto as u32,
+            durable_upto: self.durable.synced_upto(&self.active) as u32,
             recorded_us: self.last_recorded_us,
         };
         let checksum = &self.active.checksum;
@@ -73,7 +73,8 @@ impl Writer {
         let crc = bytes.last_chunk().map_or(0, |crc| u32::from_le_bytes(*crc));
         self.put(&bytes)?;
         self.tail.cover(self.offset, crc);
-        self.sync()?;
+        self.durable.set_written(self.reached());
+        self.durable.sync()?;
         self.active.set_sealed();
         Ok(())
     }
@@ -107,12 +108,13 @@ impl Writer {
         self.keeper.wait_for_backlog();
         self.active_size = spare.size;
         self.offset = HEADER_PAGE;
-        self.durable_upto = HEADER_PAGE;
         self.frames = 0;
         self.running = self.active.first_hash;
         self.dictionary.clear();
         self.spare_requested = false;
-        self.store_head(false);
+        let reached = self.reached();
+        self.durable.set_started(&reached);
+        self.release.lock().publish(reached);
         Ok(())
     }
 }

@@ -1,7 +1,11 @@
 //! The hash chain of an entity: what an event's digest covers, and how digests are linked.
 //! Specified for strangers in docs/format.md, "Digest and link".
 
+mod lanes;
+
 use crate::codec::{put_u32, put_u64};
+
+pub(crate) use lanes::{BLOCK, LANES, Lanes};
 
 /// Number of this algorithm in the segment header. Old links stay verifiable: a new algorithm gets a
 /// new number.
@@ -79,8 +83,8 @@ pub struct Digestible<'a> {
 impl Digestible<'_> {
     /// The canonical encoding, padded with zeros to whole BLAKE3 blocks of 64 bytes: so many events'
     /// digests can be computed side by side.
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.clear();
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
         put_u64(out, self.version);
         put_u64(out, self.recorded_us);
         out.extend_from_slice(&self.id);
@@ -101,7 +105,7 @@ impl Digestible<'_> {
             put_u32(out, tag.len() as u32);
             out.extend_from_slice(tag.as_bytes());
         }
-        out.resize(out.len().next_multiple_of(64), 0);
+        out.resize(start + (out.len() - start).next_multiple_of(BLOCK), 0);
     }
 }
 
@@ -121,12 +125,16 @@ impl Default for Digester {
 impl Digester {
     /// The digest of an event.
     pub fn digest(&mut self, event: &Digestible<'_>) -> Hash {
+        self.buffer.clear();
         event.encode(&mut self.buffer);
         self.keyed.reset();
         self.keyed.update(&self.buffer);
         self.keyed.finalize().into()
     }
 }
+
+/// Where an event's encoding has the hash of its payload: behind version, recorded time and id.
+pub(crate) const PAYLOAD_HASH_AT: usize = 8 + 8 + 16;
 
 /// BLAKE3 of a payload or of metadata.
 #[inline]
@@ -137,11 +145,17 @@ pub fn content_hash(bytes: &[u8]) -> Hash {
 /// The link of an event: BLAKE3 over the previous link and the event's digest, 64 bytes.
 #[inline]
 pub fn link(previous: &Hash, digest: &Hash) -> Hash {
-    let mut block = [0; 64];
+    blake3::hash(&link_block(previous, digest)).into()
+}
+
+/// What a link is the hash of.
+#[inline]
+pub(crate) fn link_block(previous: &Hash, digest: &Hash) -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
     let (left, right) = block.split_at_mut(32);
     left.copy_from_slice(previous);
     right.copy_from_slice(digest);
-    blake3::hash(&block).into()
+    block
 }
 
 #[cfg(test)]

@@ -1,25 +1,26 @@
 //! Judging an append and giving it its place: arguments and limits, then ids, then expected versions,
 //! then the condition. Whatever the verdict, it counts only when what it rests on is released.
 
-use super::group::Group;
+use super::group::Content;
 use super::queue::Receipt;
-use super::{Verdict, Writer};
+use super::sequencer::{Sequencer, Verdict};
 use crate::chain::{Digestible, GENESIS, MetadataKind, content_hash};
 use crate::error::{Error, Expected, Result};
 use crate::event::NewEvent;
 use crate::frame::SEAL_LEN;
 use crate::index::Keys;
 use crate::limits::{FRAME_MAX_BYTES, POSITION_MAX};
-use crate::record::NewRecord;
 use crate::submission::Append;
 use crate::view::View;
 
 /// A group that has so many bytes is closed, so that nobody waits for everybody.
 const GROUP_BYTES: u64 = 4 << 20;
+/// Events that are added to the tail under one lock.
+const INDEXED_AT_ONCE: usize = 256;
 
-impl Writer {
+impl Sequencer {
     /// Judges one append. Nothing of it stays behind unless the verdict is `Accepted`.
-    pub(super) fn judge(&mut self, append: &Append<'_>, group: &mut Group) -> Result<Verdict> {
+    pub(super) fn judge(&mut self, append: &Append<'_>) -> Result<Verdict> {
         if let Some(error) = self.shared.refuses_writes() {
             return Err(error);
         }
@@ -29,16 +30,20 @@ impl Writer {
                 "is weaker than the store's; an append can only ask for more",
             ));
         }
-        let view = self.inner_view(group);
-        if append.events.first().is_some_and(|event| event.id.is_some()) {
-            match self.find_duplicate(append, &view, group)? {
+        let given_ids = append.events.first().is_some_and(|event| event.id.is_some());
+        if given_ids || !append.unless.is_empty() {
+            self.index_group();
+        }
+        let view = self.inner_view();
+        if given_ids {
+            match self.find_duplicate(append, &view)? {
                 Known::New => {}
                 Known::Duplicate(receipt) => return Ok(Verdict::Settled(receipt)),
                 Known::InGroup => return Ok(Verdict::CommitFirst),
             }
         }
         let slots = self.check_expected(append, &view)?;
-        if let Conflict::Undecided = check_conditions(append, &view, group)? {
+        if let Conflict::Undecided = check_conditions(append, &view, self.group.base)? {
             return Ok(Verdict::CommitFirst);
         }
         if append.events.is_empty() {
@@ -50,24 +55,26 @@ impl Writer {
                 each_version: Vec::new(),
             }));
         }
-        if group.base + group.count() + append.events.len() as u64 > POSITION_MAX {
+        let next = view.end() + append.events.len() as u64;
+        if next > POSITION_MAX {
             return Err(Error::LimitExceeded {
                 argument: "position".into(),
                 unit: "events",
                 limit: POSITION_MAX,
-                actual: group.base + group.count() + append.events.len() as u64,
+                actual: next,
             });
         }
-        Ok(self.place(append, &slots, group))
+        Ok(self.place(append, &slots))
     }
 
     /// The log with everything that was sequenced so far, also what no reader sees yet.
-    fn inner_view(&self, group: &Group) -> View {
-        View::new(self.shared.layout(), group.base + group.count(), false)
+    fn inner_view(&self) -> View {
+        View::new(self.shared.layout(), self.group.base + self.group.count(), false)
     }
 
     /// Whether an earlier append had the same ids.
-    fn find_duplicate(&self, append: &Append<'_>, view: &View, group: &Group) -> Result<Known> {
+    fn find_duplicate(&self, append: &Append<'_>, view: &View) -> Result<Known> {
+        let group = &self.group;
         let in_group = |event: &NewEvent<'_>, id: &[u8; 16]| {
             // Records of the open group cannot be read back: a possible hit is judged after it.
             let locals = self.tail.with_id(event.entity, id);
@@ -147,74 +154,46 @@ impl Writer {
         Err(Error::WrongExpectedVersion { entity: entity.to_owned(), expected, actual, index })
     }
 
-    /// Encodes the append into the group, if there is room.
-    fn place(&mut self, append: &Append<'_>, slots: &[u32], group: &mut Group) -> Verdict {
-        let mark = group.mark();
+    /// Puts the append into the group, if there is room.
+    fn place(&mut self, append: &Append<'_>, slots: &[u32]) -> Verdict {
+        let mark = self.group.mark(&self.dictionary);
         let made = (self.ids.clone(), self.last_store_clock);
-        let before: Vec<_> = slots.iter().map(|slot| (*slot, self.heads.get(*slot))).collect();
-        let mut placed = Vec::with_capacity(append.events.len());
+        let mut versions = Vec::with_capacity(append.events.len());
         for (event, slot) in append.events.iter().zip(slots) {
-            placed.push(self.encode(event, *slot, group));
+            versions.push(self.push(event, *slot));
         }
-        group.end_append();
+        self.group.end_append();
+        let group = &mut self.group;
         let room = self.active_size.saturating_sub(SEAL_LEN + group.offset).min(FRAME_MAX_BYTES);
         let fits = group.length() <= room;
         if fits && (mark.is_first() || group.length() <= GROUP_BYTES) {
-            self.index(append, &placed);
-            let versions = placed.iter().map(|event| event.version).collect();
-            let first = group.base + group.count() - placed.len() as u64;
+            let first = group.base + group.count() - versions.len() as u64;
             return Verdict::Accepted(receipt(append, first, versions, false));
         }
         let bound = group.bound(append);
-        group.roll_back(mark, &mut self.dictionary);
+        group.roll_back(mark, &mut self.dictionary, &mut self.heads);
         (self.ids, self.last_store_clock) = made;
-        for (slot, head) in before.into_iter().rev() {
-            if let Some(place) = self.heads.get_mut(slot) {
-                *place = head;
-            }
-        }
         if mark.is_first() { Verdict::NeedsSegment(bound) } else { Verdict::CommitFirst }
     }
 
-    fn encode(&mut self, event: &NewEvent<'_>, slot: u32, group: &mut Group) -> Placed {
-        let position = group.base + group.count();
+    /// Gives an event its place in the group, and returns its version.
+    fn push(&mut self, event: &NewEvent<'_>, slot: u32) -> u64 {
         let head = self.heads.get(slot);
-        let previous = (head.next_version > 0).then_some(head.position);
-        let checksum = self.active.checksum.clone();
         let made_clock;
         let clock = if let Some(clock) = event.clock {
             clock
         } else {
-            made_clock = self.make_clock(group).to_be_bytes();
+            made_clock = self.make_clock().to_be_bytes();
             &made_clock[..]
         };
-        let id = event.id.unwrap_or_else(|| self.make_id(group));
-        let mut define = |text: &str| group.define(text, &mut self.dictionary, &checksum);
-        let tags: Vec<u32> = event.tags.iter().map(|tag| define(tag)).collect();
-        let record = NewRecord {
-            given_id: event.id.is_some(),
-            store_clock: event.clock.is_none(),
-            entity: define(event.entity),
-            fact: define(event.fact),
-            scope: define(event.scope),
-            content_type: define(event.content_type),
-            version: head.next_version,
-            back: previous.map_or(0, |previous| position - previous),
-            clock,
-            id: &id,
-            tags: &tags,
-            metadata_kind: event.metadata_kind,
-            metadata: event.metadata,
-            payload: event.payload,
-        };
-        let digest = self.digester.digest(&Digestible {
+        let whole = Digestible {
             entity: event.entity,
             version: head.next_version,
             fact: event.fact,
             scope: event.scope,
             clock,
-            id,
-            recorded_us: group.recorded_us,
+            id: event.id.unwrap_or_else(|| self.make_id()),
+            recorded_us: self.group.recorded_us,
             tags: &event.tags,
             content_type: event.content_type,
             metadata_kind: event.metadata_kind,
@@ -222,63 +201,74 @@ impl Writer {
                 MetadataKind::None => GENESIS,
                 _ => content_hash(event.metadata),
             },
-            payload_hash: content_hash(event.payload),
-        });
-        group.push(&record, slot, digest);
+            payload_hash: GENESIS,
+        };
+        let content = Content {
+            given_id: event.id.is_some(),
+            store_clock: event.clock.is_none(),
+            metadata: event.metadata,
+            payload: event.payload,
+        };
+        let position = self.group.base + self.group.count();
+        let checksum = &self.active.checksum;
+        self.group.push(&whole, &content, slot, head, &mut self.dictionary, checksum);
         if let Some(head) = self.heads.get_mut(slot) {
             head.next_version += 1;
             head.position = position;
         }
-        let mut kept_clock = [0; 64];
-        crate::codec::patch(&mut kept_clock, 0, clock);
-        let version = head.next_version;
-        Placed { version, previous, clock: kept_clock, clock_len: clock.len() as u8 }
+        whole.version
     }
 
-    /// Adds the append's events to the tail: later appends of the group are judged against them.
-    fn index(&mut self, append: &Append<'_>, placed: &[Placed]) {
-        for (event, placed) in append.events.iter().zip(placed) {
-            self.tail.add(
-                &Keys {
-                    entity: event.entity,
-                    fact: event.fact,
-                    scope: event.scope,
-                    clock: placed.clock.get(..usize::from(placed.clock_len)).unwrap_or_default(),
-                    tags: &event.tags,
-                    id: event.id,
-                    version: placed.version,
-                    previous: placed.previous,
-                    store_clock: event.clock.is_none(),
-                },
-                0,
-            );
+    /// Tells the tail of the group's events that it does not know yet. Their offsets come when the
+    /// frame is finished.
+    pub(super) fn index_group(&mut self) {
+        let (heads, dictionary, group) = (&self.heads, &self.dictionary, &self.group);
+        let segment = &self.active;
+        let mut tags: Vec<&str> = Vec::new();
+        let mut events = group.events(group.indexed).zip(group.base + group.indexed as u64..);
+        let mut more = true;
+        while more {
+            // Readers get their turn now and then.
+            let mut entries = self.tail.adding();
+            more = false;
+            for ((planned, record), position) in events.by_ref().take(INDEXED_AT_ONCE) {
+                more = true;
+                tags.clear();
+                let numbers = group.tags(planned, record.tag_count).iter();
+                tags.extend(numbers.map(|number| dictionary.text(*number)));
+                let keys = Keys {
+                    entity: heads.entity(planned.slot),
+                    fact: dictionary.text(planned.fact),
+                    scope: dictionary.text(planned.scope),
+                    clock: record.clock,
+                    tags: &tags,
+                    id: record.given_id.then_some(*record.id),
+                    version: record.version,
+                    previous: (record.back > 0).then(|| position - record.back),
+                    store_clock: record.store_clock,
+                };
+                entries.add(segment, &keys, 0);
+            }
         }
+        drop(events);
+        self.group.indexed = self.group.count() as usize;
     }
 
     /// Strictly increasing, across restarts too.
-    fn make_clock(&mut self, group: &Group) -> u64 {
-        let now = group.recorded_us.saturating_mul(1000);
+    fn make_clock(&mut self) -> u64 {
+        let now = self.group.recorded_us.saturating_mul(1000);
         self.last_store_clock = now.max(self.last_store_clock + 1);
         self.last_store_clock
     }
 
-    fn make_id(&mut self, group: &Group) -> [u8; 16] {
+    fn make_id(&mut self) -> [u8; 16] {
         let host = &self.shared.host;
-        self.ids.next(group.recorded_us / 1000, || {
+        self.ids.next(self.group.recorded_us / 1000, || {
             let mut seed = [0; 16];
             host.random(&mut seed);
             u128::from_le_bytes(seed)
         })
     }
-}
-
-/// What an event got when it was placed.
-#[derive(Debug)]
-struct Placed {
-    version: u64,
-    previous: Option<u64>,
-    clock: [u8; 64],
-    clock_len: u8,
 }
 
 enum Known {
@@ -293,10 +283,10 @@ enum Conflict {
 }
 
 /// Looks for an event that matches one of the conditions after its position.
-fn check_conditions(append: &Append<'_>, view: &View, group: &Group) -> Result<Conflict> {
+fn check_conditions(append: &Append<'_>, view: &View, readable: u64) -> Result<Conflict> {
     for (index, condition) in append.unless.iter().enumerate() {
         let from = condition.after.map_or(0, |after| after + 1);
-        let found = crate::query::first_match(view, &condition.filters, from, group.base)?;
+        let found = crate::query::first_match(view, &condition.filters, from, readable)?;
         match found {
             crate::query::FirstMatch::None => {}
             crate::query::FirstMatch::Undecided => return Ok(Conflict::Undecided),

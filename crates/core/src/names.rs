@@ -1,0 +1,112 @@
+//! A table of strings, each with a value, that are found by name or by number. Numbers count from 0 in
+//! the order of insertion and stay valid until the table is cut or cleared.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// Names and their values.
+#[derive(Debug)]
+pub(crate) struct Names<T> {
+    hasher: DefaultHashBuilder,
+    numbers: HashTable<u32>,
+    rows: Vec<(Box<str>, T)>,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self { hasher: DefaultHashBuilder::default(), numbers: HashTable::new(), rows: Vec::new() }
+    }
+}
+
+impl<T> Names<T> {
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<u32> {
+        let same = |number: &u32| self.name(*number) == name;
+        self.numbers.find(self.hasher.hash_one(name), same).copied()
+    }
+
+    /// Adds a name that is not in the table.
+    pub(crate) fn insert(&mut self, name: &str, value: T) -> u32 {
+        let number = self.rows.len() as u32;
+        self.rows.push((name.into(), value));
+        let (hasher, rows) = (&self.hasher, &self.rows);
+        let hash_of = |number: &u32| hash(hasher, rows, *number);
+        self.numbers.insert_unique(hasher.hash_one(name), number, hash_of);
+        number
+    }
+
+    pub(crate) fn name(&self, number: u32) -> &str {
+        self.rows.get(number as usize).map_or("", |(name, _)| name)
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<&T> {
+        self.rows.get(number as usize).map(|(_, value)| value)
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+        self.rows.get_mut(number as usize).map(|(_, value)| value)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
+        self.rows.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// Forgets the names from a number on.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        while self.rows.len() > length {
+            let last = self.rows.len() as u32 - 1;
+            let hash = hash(&self.hasher, &self.rows, last);
+            if let Ok(entry) = self.numbers.find_entry(hash, |number| *number == last) {
+                entry.remove();
+            }
+            self.rows.pop();
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.numbers.clear();
+        self.rows.clear();
+    }
+}
+
+fn hash<T>(hasher: &DefaultHashBuilder, rows: &[(Box<str>, T)], number: u32) -> u64 {
+    hasher.hash_one(rows.get(number as usize).map_or("", |(name, _)| name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_by_its_number_and_the_number_by_the_name() {
+        let mut names = Names::default();
+        for nth in 0..1000_u32 {
+            assert_eq!(names.insert(&format!("name {nth}"), nth), nth);
+        }
+        for nth in 0..1000 {
+            assert_eq!(names.find(&format!("name {nth}")), Some(nth));
+            assert_eq!((names.name(nth), names.get(nth)), (&*format!("name {nth}"), Some(&nth)));
+        }
+        assert_eq!((names.find("other"), names.get(1000)), (None, None));
+    }
+
+    #[test]
+    fn cut_names_are_gone_and_the_others_stay() {
+        let mut names = Names::default();
+        for nth in 0..100_u32 {
+            names.insert(&format!("name {nth}"), ());
+        }
+        names.truncate(40);
+        assert_eq!(
+            (names.len(), names.find("name 39"), names.find("name 40")),
+            (40, Some(39), None)
+        );
+        assert_eq!(names.insert("name 40", ()), 40);
+        names.clear();
+        assert_eq!((names.len(), names.find("name 0")), (0, None));
+    }
+}

@@ -1,0 +1,349 @@
+//! The sequencer: judges appends, gives them their places in the log, and writes them in groups.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::delivery::Delivery;
+use super::group::{Dictionary, Group};
+use super::heads::Heads;
+use super::queue::{Outcome, Queue, Receipt, Submission, Work};
+use super::release::{Durable, Reached, Release};
+use crate::chain::Lanes;
+use crate::error::{AtPath, Error, Result};
+use crate::event::IdMaker;
+use crate::frame::RunningHash;
+use crate::index::{Part, RUN_MAX_BYTES, RUN_MAX_EVENTS, Stretch, Tail};
+use crate::keeper::{Job, Keeper};
+use crate::limits::{FRAME_MAX_BYTES, UNSYNCED_MAX_BYTES};
+use crate::segment::{HEADER_PAGE, Segment};
+use crate::shared::Shared;
+use crate::submission::{Append, Durability};
+use crate::view::View;
+
+/// A larger frame is written by a call, whatever the mode: touching its pages one by one costs more.
+const STORED_MAX_BYTES: usize = 16 << 10;
+
+/// How frames reach the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteMode {
+    /// A write call for each group: cheaper where every group is synced.
+    Write,
+    /// Stores into a mapping: cheaper where syncs are rare and groups are small.
+    Map,
+}
+
+/// Where recovery leaves off and the writer goes on.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) active: Arc<Segment>,
+    pub(crate) active_size: u64,
+    /// End of the last frame.
+    pub(crate) offset: u64,
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) next_position: u64,
+    pub(crate) recorded_us: u64,
+    pub(crate) store_clock: u64,
+    /// Frames of the active segment.
+    pub(crate) frames: u64,
+    pub(crate) running: RunningHash,
+    /// The segment was sealed, but has no successor yet.
+    pub(crate) sealed: bool,
+}
+
+impl Start {
+    /// How far the log is.
+    pub(crate) fn reached(&self) -> Reached {
+        let segment = Arc::clone(&self.active);
+        Reached { segment, offset: self.offset, next_position: self.next_position }
+    }
+}
+
+/// How an append was judged.
+pub(super) enum Verdict {
+    /// It has its place in the group.
+    Accepted(Receipt),
+    /// It is done without being written.
+    Settled(Receipt),
+    /// The group has to be committed before it can be judged or placed.
+    CommitFirst,
+    /// It needs a fresh segment with room for a frame of so many bytes.
+    NeedsSegment(u64),
+}
+
+/// Gives appends their places. One thread at a time has it.
+#[derive(Debug)]
+pub(super) struct Sequencer {
+    pub(super) shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) durable: Arc<Durable>,
+    pub(super) release: Arc<Mutex<Release>>,
+    mode: WriteMode,
+    pub(super) active: Arc<Segment>,
+    pub(super) active_size: u64,
+    pub(super) offset: u64,
+    pub(super) frames: u64,
+    pub(super) running: RunningHash,
+    pub(super) tail: Arc<Tail>,
+    /// The group under construction.
+    pub(super) group: Group,
+    pub(super) dictionary: Dictionary,
+    pub(super) heads: Heads,
+    pub(super) ids: IdMaker,
+    lanes: Lanes,
+    /// Position of the first event of the open group.
+    pub(super) next_position: u64,
+    pub(super) last_recorded_us: u64,
+    pub(super) last_store_clock: u64,
+    /// Something was appended with `Interval` in a store that asks for less.
+    interval: bool,
+    pub(super) spare_requested: bool,
+}
+
+impl Sequencer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        queue: Arc<Queue>,
+        keeper: Arc<Keeper>,
+        durable: Arc<Durable>,
+        release: Arc<Mutex<Release>>,
+        start: Start,
+    ) -> Self {
+        let relaxed = shared.options.durability != Durability::Sync;
+        let mapped = relaxed && shared.fs.keeps_allocations(&shared.directory);
+        Self {
+            mode: if mapped { WriteMode::Map } else { WriteMode::Write },
+            queue,
+            keeper,
+            durable,
+            release,
+            active: start.active,
+            active_size: start.active_size,
+            offset: start.offset,
+            frames: start.frames,
+            running: start.running,
+            tail: start.tail,
+            group: Group::default(),
+            dictionary: Dictionary::default(),
+            heads: Heads::default(),
+            ids: IdMaker::new(),
+            lanes: Lanes::default(),
+            next_position: start.next_position,
+            last_recorded_us: start.recorded_us,
+            last_store_clock: start.store_clock,
+            interval: false,
+            spare_requested: false,
+            shared,
+        }
+    }
+
+    /// Completes a rotation that was cut short between seal and successor.
+    pub(super) fn complete_rotation(&mut self) -> Result<()> {
+        self.active.set_sealed();
+        self.succeed(HEADER_PAGE)
+    }
+
+    /// Judges the appends of some work and writes them. Outcomes are decided; those of the last group
+    /// are left for the caller to release, and all before it are released.
+    pub(super) fn sequence(
+        &mut self,
+        work: VecDeque<Work>,
+        delivery: &mut Delivery,
+    ) -> Result<Reached> {
+        self.start_group();
+        for one in work {
+            match one {
+                Work::Append(submission) => self.appends(&submission, delivery),
+                Work::Sync(request) => delivery.request(request),
+            }
+        }
+        self.write_group()
+    }
+
+    fn appends(&mut self, submission: &Submission, delivery: &mut Delivery) {
+        for (_, append) in &submission.appends {
+            let outcome = match append {
+                Ok(range) => {
+                    let bytes = submission.bytes.get(range.clone()).unwrap_or_default();
+                    self.append(bytes, delivery)
+                }
+                Err(error) => Err(error.clone()),
+            };
+            delivery.decide(outcome);
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8], delivery: &mut Delivery) -> Outcome {
+        let append = Append::decode(bytes, self.shared.options.max_payload_bytes)?;
+        loop {
+            if let Some(error) = self.shared.poisoned() {
+                return Err(error);
+            }
+            let verdict = match self.judge(&append) {
+                Err(Error::StaleIndex { path }) => {
+                    let view = View::new(self.shared.layout(), u64::MAX, false);
+                    self.shared.rebuild(&view, &path)?;
+                    continue;
+                }
+                other => other.map_err(|error| self.shared.noting(error))?,
+            };
+            match verdict {
+                Verdict::Accepted(receipt) | Verdict::Settled(receipt) => {
+                    delivery.sync |= append.durability == Some(Durability::Sync);
+                    self.interval |= append.durability == Some(Durability::Interval);
+                    return Ok(receipt);
+                }
+                Verdict::CommitFirst => self.commit(delivery),
+                Verdict::NeedsSegment(bound) if bound > FRAME_MAX_BYTES => {
+                    return Err(Error::LimitExceeded {
+                        argument: "events".into(),
+                        unit: "bytes",
+                        limit: FRAME_MAX_BYTES,
+                        actual: bound,
+                    });
+                }
+                Verdict::NeedsSegment(bound) => {
+                    self.rotate(bound)?;
+                    self.start_group();
+                }
+            }
+        }
+    }
+
+    /// Writes and releases the group in the middle of the work.
+    fn commit(&mut self, delivery: &mut Delivery) {
+        let written = self.write_group();
+        self.release.lock().release(written, delivery);
+        self.start_group();
+    }
+
+    fn start_group(&mut self) {
+        self.heads.trim();
+        self.dictionary.trim();
+        let now = self.shared.host.unix_ns() / 1000;
+        self.last_recorded_us = self.last_recorded_us.max(now);
+        self.group.start(self.offset, self.next_position, self.last_recorded_us);
+    }
+
+    /// Writes the group; returns how far the log is then.
+    fn write_group(&mut self) -> Result<Reached> {
+        if let Some(error) = self.shared.poisoned() {
+            return Err(error);
+        }
+        if !self.group.is_empty() {
+            let unsynced = self.unsynced_bytes();
+            if unsynced > 0 && unsynced + self.group.length() > UNSYNCED_MAX_BYTES {
+                self.durable.sync()?;
+            }
+            self.index_group();
+            let durable_upto = self.durable.synced_upto(&self.active);
+            let checksum = &self.active.checksum;
+            self.group.finish(checksum, durable_upto, &self.lanes, &mut self.heads);
+            let group = std::mem::take(&mut self.group);
+            let put = self.put(group.frame());
+            self.group = group;
+            put?;
+            let first = (self.group.base - self.tail.base()) as u32;
+            self.tail.place(first, self.group.record_offsets());
+            self.count_frame();
+            self.next_position += self.group.count();
+            self.durable.set_written(self.reached());
+            self.after_write();
+        }
+        Ok(self.reached())
+    }
+
+    /// How far the log is.
+    pub(super) fn reached(&self) -> Reached {
+        let segment = Arc::clone(&self.active);
+        Reached { segment, offset: self.offset, next_position: self.next_position }
+    }
+
+    /// Writes a whole frame at the end of the active segment.
+    pub(super) fn put(&mut self, frame: &[u8]) -> Result<()> {
+        let file = self.active.file();
+        match self.mode {
+            WriteMode::Map if frame.len() <= STORED_MAX_BYTES => file.store(frame, self.offset),
+            _ => file.write_at(frame, self.offset),
+        }
+        .at(&self.active.path)?;
+        self.offset += frame.len() as u64;
+        self.active.advance(self.offset);
+        Ok(())
+    }
+
+    fn count_frame(&mut self) {
+        let frame = self.group.frame();
+        let header = frame.first_chunk().copied().unwrap_or([0; crate::frame::HEADER_LEN]);
+        let crc = frame.last_chunk().map_or(0, |crc| u32::from_le_bytes(*crc));
+        self.running.add((header, crc));
+        self.frames += 1;
+        self.tail.cover(self.offset, crc);
+    }
+
+    fn unsynced_bytes(&self) -> u64 {
+        self.offset - self.durable.synced_upto(&self.active)
+    }
+
+    /// Chores: the next sync, the next run, the next segment.
+    fn after_write(&mut self) {
+        self.ask_for_sync();
+        let covered = self.offset - self.tail.extent().start;
+        if self.tail.count() >= RUN_MAX_EVENTS || covered >= RUN_MAX_BYTES && self.tail.count() > 0
+        {
+            self.start_run();
+        }
+        if !self.spare_requested && self.offset > self.active_size / 2 {
+            self.spare_requested = true;
+            self.keeper
+                .ask(Job::Spare { number: self.active.header.number + 1, size: self.next_size() });
+        }
+    }
+
+    /// What is not synced by the group itself is synced beside the building of later ones.
+    fn ask_for_sync(&mut self) {
+        let options = &self.shared.options;
+        if options.durability == Durability::Sync {
+            return;
+        }
+        let interval =
+            std::mem::take(&mut self.interval) || options.durability == Durability::Interval;
+        let events = self.next_position.saturating_sub(self.shared.synced());
+        if self.unsynced_bytes() >= UNSYNCED_MAX_BYTES / 2
+            || interval && events >= options.fsync_event_count
+        {
+            self.queue.sync_by(Instant::now());
+        } else if interval {
+            let within = Duration::from_millis(options.fsync_interval_ms);
+            self.queue.sync_by(Instant::now() + within);
+        }
+    }
+
+    /// Hands the tail to the keeper, to become a run, and goes on with an empty one.
+    fn start_run(&mut self) {
+        let tail = Arc::new(Tail::new(&self.active, self.next_position, self.offset));
+        let full = std::mem::replace(&mut self.tail, Arc::clone(&tail));
+        self.shared.change_layout(|layout| layout.parts.push(Part::Tail(tail)));
+        self.keeper.ask(Job::Run { tail: full, stretch: self.stretch(), end: self.reached() });
+        self.keeper.wait_for_backlog();
+    }
+
+    pub(super) fn stretch(&self) -> Stretch {
+        Stretch { recorded_us: self.last_recorded_us, frames: self.frames, running: self.running }
+    }
+
+    /// Leaves the log synced, and says so in HEAD.
+    pub(super) fn finish(&mut self) {
+        if self.durable.sync().is_err() {
+            self.release.lock().store_head(false);
+            return;
+        }
+        self.release.lock().close();
+        // Opening allocates it again; what comes next stays filled with zeros.
+        let unused = (self.offset + UNSYNCED_MAX_BYTES).min(self.active_size);
+        let _ = self.active.file().release(unused..self.active_size);
+    }
+}
