@@ -35,8 +35,8 @@ pub(crate) struct Spare {
 /// What the keeper is asked to do.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Prepare the file of a coming segment.
-    Spare { number: u64, size: u64 },
+    /// Prepare the file of a coming segment, filled with zeros or only allocated.
+    Spare { number: u64, size: u64, zeros: bool },
     /// Write the index of a tail, which ends at a place in the log, as a run.
     Run { tail: Arc<Tail>, stretch: Stretch, end: Reached },
     /// Write the index of a sealed segment and give back its unused space.
@@ -205,7 +205,7 @@ impl Keeper {
             // A derived file that cannot be written is missing, no more: the log has it all, and the
             // index in memory goes on answering.
             let done = catch_unwind(AssertUnwindSafe(|| match job {
-                Job::Spare { number, size } => self.spare_job(number, size),
+                Job::Spare { number, size, zeros } => self.spare_job(number, size, zeros),
                 Job::Run { tail, stretch, end } => self.write_run(&tail, stretch, &end),
                 Job::Seal { segment, stretch } => self.index_sealed(&segment, stretch),
             }));
@@ -222,15 +222,15 @@ impl Keeper {
 
     /// The manifest and the names of segments are part of the log: an error there, but for a full disk,
     /// poisons the store.
-    fn spare_job(&self, number: u64, size: u64) -> Result<()> {
-        self.prepare_spare(number, size).inspect_err(|error| {
+    fn spare_job(&self, number: u64, size: u64, zeros: bool) -> Result<()> {
+        self.prepare_spare(number, size, zeros).inspect_err(|error| {
             if !matches!(error, Error::DiskFull { .. }) {
                 self.shared.poison(&error.to_string());
             }
         })
     }
 
-    fn prepare_spare(&self, number: u64, size: u64) -> Result<()> {
+    fn prepare_spare(&self, number: u64, size: u64, zeros: bool) -> Result<()> {
         {
             let mut state = self.state.lock();
             if number <= state.handed || state.spare.is_some() {
@@ -239,7 +239,7 @@ impl Keeper {
             state.preparing = true;
         }
         let made = self.make_spare(number, size);
-        if let Ok(spare) = &made {
+        if let Some(spare) = made.as_ref().ok().filter(|_| zeros) {
             self.fill_with_zeros(spare);
         }
         let mut state = self.state.lock();
@@ -250,7 +250,8 @@ impl Keeper {
         result
     }
 
-    /// Overwriting zeros syncs faster than filling fresh space. Not needed, so given up in a hurry.
+    /// Overwriting zeros syncs faster than filling fresh space, as long as little is synced at a time.
+    /// Not needed, so given up in a hurry.
     fn fill_with_zeros(&self, spare: &Spare) {
         let zeros = vec![0; ZEROS];
         let mut at = 0;

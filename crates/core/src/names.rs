@@ -51,10 +51,6 @@ impl<T> Names<T> {
         self.rows.get_mut(number as usize).map(|(_, value)| value)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
-        self.rows.iter().map(|(name, value)| (&**name, value))
-    }
-
     /// Forgets the names from a number on.
     pub(crate) fn truncate(&mut self, length: usize) {
         while self.rows.len() > length {

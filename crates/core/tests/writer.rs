@@ -8,6 +8,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
 
 use common::{all, append, event, expecting, small, verify};
 use parking_lot::Mutex;
@@ -25,6 +27,30 @@ struct Faults {
     full: AtomicBool,
     slow_indexes: AtomicBool,
     syncs: AtomicU64,
+    writes: AtomicU64,
+    last_writer: Mutex<Option<ThreadId>>,
+    /// While it is shut, syncs of segments do not return.
+    gate: Gate,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    shut: Mutex<bool>,
+    changed: parking_lot::Condvar,
+}
+
+impl Gate {
+    fn set(&self, shut: bool) {
+        *self.shut.lock() = shut;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut shut = self.shut.lock();
+        while *shut {
+            self.changed.wait(&mut shut);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -51,7 +77,7 @@ impl Fs for FaultyFs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let derived = path.extension().is_some_and(|e| e == "tmp");
         if derived && self.faults.slow_indexes.load(Ordering::SeqCst) {
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
         Ok(self.wrap(self.inner.open(path, mode)?, path))
     }
@@ -89,6 +115,10 @@ impl File for FaultyFile {
         if self.segment && self.faults.writes_fail.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(5));
         }
+        if self.segment {
+            self.faults.writes.fetch_add(1, Ordering::SeqCst);
+            *self.faults.last_writer.lock() = Some(std::thread::current().id());
+        }
         self.inner.write_at(bytes, offset)
     }
     fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -97,6 +127,7 @@ impl File for FaultyFile {
     fn sync(&self) -> io::Result<()> {
         if self.segment {
             self.faults.syncs.fetch_add(1, Ordering::SeqCst);
+            self.faults.gate.pass();
             if self.faults.syncs_fail.load(Ordering::SeqCst) {
                 return Err(io::Error::from_raw_os_error(5));
             }
@@ -335,10 +366,10 @@ fn relaxed_appends_are_synced_by_time_by_count_and_on_request() {
     };
     let (store, _, _) = faulty(options);
     append(&store, &[event("a", "f", b"")]).unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(5);
     while store.stats().unwrap().synced_position != Some(0) {
-        assert!(std::time::Instant::now() < deadline, "the timer syncs");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert!(Instant::now() < deadline, "the timer syncs");
+        std::thread::sleep(Duration::from_millis(5));
     }
     let lazy = StoreOptions { durability: Durability::None, ..small() };
     let (store, _, _) = faulty(lazy);
@@ -399,4 +430,99 @@ fn a_large_append_of_few_strings_fits_whatever_the_active_segment() {
     let one = NewEvent { scope: &scope, ..event(&entity, "f", b"") };
     let receipt = append(&store, &vec![one; 65_536]).unwrap();
     assert_eq!(receipt.count, 65_536);
+}
+
+/// Submits one event from the sequence number on and returns once its frame is written.
+fn submit_one(store: &Store, faults: &Faults, sequence: u32, sink: &Arc<Collector>) {
+    let before = faults.writes.load(Ordering::SeqCst);
+    let mut submission = SubmissionBuilder::new();
+    submission.push(sequence, &[event("a", "f", b"")], &AppendOptions::default());
+    store.submit(submission.finish(), Arc::clone(sink) as Arc<dyn OutcomeSink>).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while faults.writes.load(Ordering::SeqCst) == before {
+        assert!(Instant::now() < deadline, "append {sequence} is never written");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_next_group_is_written_while_one_is_synced() {
+    let (store, faults, _) = faulty(small());
+    let sink = Arc::new(Collector::default());
+    faults.gate.set(true);
+    submit_one(&store, &faults, 0, &sink);
+    submit_one(&store, &faults, 1, &sink);
+    assert!(sink.outcomes.lock().is_empty(), "nothing is acknowledged before it is synced");
+    assert_eq!(store.head().unwrap(), None, "nor is it seen");
+    faults.gate.set(false);
+    let order: Vec<u32> = sink.wait(2).iter().map(|(sequence, _)| *sequence).collect();
+    assert_eq!(order, [0, 1]);
+    assert_eq!(store.head().unwrap(), Some(1));
+}
+
+#[test]
+fn a_failed_sync_rejects_what_was_written_meanwhile() {
+    let (store, faults, _) = faulty(small());
+    let sink = Arc::new(Collector::default());
+    faults.gate.set(true);
+    submit_one(&store, &faults, 0, &sink);
+    submit_one(&store, &faults, 1, &sink);
+    faults.syncs_fail.store(true, Ordering::SeqCst);
+    faults.gate.set(false);
+    for (nth, (sequence, outcome)) in sink.wait(2).into_iter().enumerate() {
+        assert_eq!((sequence as usize, outcome.unwrap_err().code()), (nth, "ERR_POISONED"));
+    }
+    assert_eq!(store.head().unwrap(), None);
+}
+
+#[test]
+fn a_relaxed_append_does_not_wait_for_a_sync_beside_it() {
+    let options =
+        StoreOptions { durability: Durability::Interval, fsync_event_count: 1, ..small() };
+    let (store, faults, _) = faulty(options);
+    faults.gate.set(true);
+    for _ in 0..10 {
+        append(&store, &[event("a", "f", b"")]).unwrap();
+    }
+    assert_eq!(store.head().unwrap(), Some(9));
+    assert_eq!(store.stats().unwrap().synced_position, None);
+    faults.gate.set(false);
+    store.sync().unwrap();
+    assert_eq!(store.stats().unwrap().synced_position, Some(9));
+}
+
+#[test]
+fn a_waiting_caller_does_the_work_itself_when_nobody_is_at_it() {
+    let (store, faults, _) = faulty(small());
+    // The threads may still be looking for work; they never take what is not queued.
+    append(&store, &[event("a", "f", b"")]).unwrap();
+    assert_eq!(*faults.last_writer.lock(), Some(std::thread::current().id()));
+}
+
+#[test]
+fn callers_that_wait_and_callers_that_do_not_keep_one_order() {
+    let store = Arc::new(Store::memory(small()).unwrap());
+    let sink = Arc::new(Collector::default());
+    let waiting = {
+        let store = Arc::clone(&store);
+        std::thread::spawn(move || {
+            for nth in 0..500 {
+                let receipt = append(&store, &[event("w", "f", b"")]).unwrap();
+                assert_eq!(receipt.versions, Some((nth, nth)));
+            }
+        })
+    };
+    for sequence in 0..500 {
+        let mut submission = SubmissionBuilder::new();
+        submission.push(sequence, &[event("s", "f", b"")], &AppendOptions::default());
+        store.submit(submission.finish(), Arc::clone(&sink) as Arc<dyn OutcomeSink>).unwrap();
+    }
+    let outcomes = sink.wait(500);
+    waiting.join().unwrap();
+    for (nth, (sequence, outcome)) in outcomes.into_iter().enumerate() {
+        assert_eq!(sequence as usize, nth);
+        assert_eq!(outcome.unwrap().versions, Some((nth as u64, nth as u64)));
+    }
+    assert_eq!(all(&store).unwrap().len(), 1000);
+    assert!(verify(&store).ok);
 }

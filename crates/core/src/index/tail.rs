@@ -107,7 +107,7 @@ impl Tail {
 
     /// Adds the next event.
     pub(crate) fn add(&self, keys: &Keys<'_>, offset: u32) {
-        self.entries.write().add(&self.segment, keys, offset);
+        self.entries.write().add(&self.segment, keys, None, offset);
     }
 
     /// For adding several events. Their records' offsets may come later, by [`Tail::place`].
@@ -256,11 +256,19 @@ impl Tail {
 }
 
 impl Entries {
-    /// Adds the next event of the segment.
-    pub(crate) fn add(&mut self, segment: &Segment, keys: &Keys<'_>, offset: u32) {
+    /// Adds the next event of the segment. `known` is its entity's slot, where that is known; returned
+    /// is the slot that it has.
+    pub(crate) fn add(
+        &mut self,
+        segment: &Segment,
+        keys: &Keys<'_>,
+        known: Option<u32>,
+        offset: u32,
+    ) -> u32 {
         let local = self.offsets.len() as u32;
         self.offsets.push(offset);
-        self.add_entity(keys, local);
+        let slot = known.unwrap_or_else(|| self.slot(keys));
+        self.add_posting(slot, keys.version, local);
         push(&mut self.facts, keys.fact, local);
         push(&mut self.scopes, keys.scope, local);
         for tag in keys.tags {
@@ -271,27 +279,31 @@ impl Entries {
             let hash = super::file::id_hash(segment, keys.entity, &id);
             self.ids.entry(hash).or_default().push(local);
         }
+        slot
     }
 
-    fn add_entity(&mut self, keys: &Keys<'_>, local: u32) {
-        let slot = if let Some(slot) = self.slots.get(keys.entity) {
-            *slot
-        } else {
-            let slot = self.entities.len() as u32;
-            self.slots.insert(keys.entity.into(), slot);
-            self.entities.push(TailEntity {
-                name: keys.entity.into(),
-                first_version: keys.version,
-                previous: keys.previous,
-                postings: Vec::new(),
-            });
-            self.new_entities += u64::from(keys.version == 0);
-            slot
-        };
+    /// The slot of an event's entity, which is made if the event is its first here.
+    fn slot(&mut self, keys: &Keys<'_>) -> u32 {
+        if let Some(slot) = self.slots.get(keys.entity) {
+            return *slot;
+        }
+        let slot = self.entities.len() as u32;
+        self.slots.insert(keys.entity.into(), slot);
+        self.entities.push(TailEntity {
+            name: keys.entity.into(),
+            first_version: keys.version,
+            previous: keys.previous,
+            postings: Vec::new(),
+        });
+        self.new_entities += u64::from(keys.version == 0);
+        slot
+    }
+
+    fn add_posting(&mut self, slot: u32, version: u64, local: u32) {
         if let Some(entity) = self.entities.get_mut(slot as usize) {
             // Versions are dense: those between are among the damaged events.
             let next = entity.first_version + entity.postings.len() as u64;
-            let lost = keys.version.saturating_sub(next).min(self.holes.len());
+            let lost = version.saturating_sub(next).min(self.holes.len());
             entity.postings.extend((0..lost).map(|_| LOST));
             entity.postings.push(local);
         }
@@ -319,9 +331,8 @@ impl Entries {
 
 fn push(map: &mut HashMap<Box<str>, RoaringBitmap>, key: &str, local: u32) {
     match map.get_mut(key) {
-        Some(bitmap) => {
-            bitmap.insert(local);
-        }
+        // Local numbers only grow: nothing has to be searched.
+        Some(bitmap) => drop(bitmap.try_push(local)),
         None => {
             map.insert(key.into(), RoaringBitmap::from_iter([local]));
         }

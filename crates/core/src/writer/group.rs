@@ -2,7 +2,7 @@
 
 use hashbrown::HashSet;
 
-use super::heads::{Heads, WriterHead};
+use super::heads::Heads;
 use crate::chain::{BLOCK, Digestible, Hash, LANES, Lanes, PAYLOAD_HASH_AT, link_block};
 use crate::checksum::Checksum;
 use crate::codec::{patch, put_u32, u32_at};
@@ -22,22 +22,31 @@ const KEPT_BYTES: usize = 8 << 20;
 /// The number of the empty string, which is never defined.
 const EMPTY: u32 = u32::MAX;
 
-/// Where the strings of the active segment are defined.
-#[derive(Debug, Default)]
+/// Where the strings of the active segment are defined; of entities, their heads know.
+#[derive(Debug)]
 pub(super) struct Dictionary {
     offsets: Names<u32>,
+    /// Changes when everything is forgotten. Counts from 1.
+    epoch: u64,
+}
+
+impl Default for Dictionary {
+    fn default() -> Self {
+        Self { offsets: Names::default(), epoch: 1 }
+    }
 }
 
 impl Dictionary {
     /// Makes room; only between groups.
     pub(super) fn trim(&mut self) {
         if self.offsets.len() > MAX_STRINGS {
-            self.offsets.clear();
+            self.clear();
         }
     }
 
     pub(super) fn clear(&mut self) {
         self.offsets.clear();
+        self.epoch += 1;
     }
 
     pub(super) fn text(&self, number: u32) -> &str {
@@ -154,9 +163,14 @@ impl Group {
 
     /// Forgets what came after a mark.
     pub(super) fn roll_back(&mut self, mark: Mark, dictionary: &mut Dictionary, heads: &mut Heads) {
+        let kept = self.next_definition() - (self.definitions.len() - mark.definitions) as u64;
         for planned in self.planned.drain(mark.planned..).rev() {
             if let Some(head) = heads.get_mut(planned.slot) {
                 (head.next_version, head.position) = planned.before;
+            }
+            let defined = heads.defined(planned.slot, dictionary.epoch);
+            if defined.is_some_and(|offset| u64::from(offset) >= kept) {
+                heads.set_defined(planned.slot, 0, 0);
             }
         }
         self.definitions.truncate(mark.definitions);
@@ -179,25 +193,48 @@ impl Group {
         if let Some(number) = dictionary.offsets.find(text) {
             return number;
         }
-        let offset =
-            self.offset + (HEADER_LEN + DEFINITIONS_LENGTH_LEN + self.definitions.len()) as u64;
+        let offset = self.next_definition();
         put_definition(&mut self.definitions, text, checksum, offset);
         dictionary.offsets.insert(text, offset as u32)
     }
 
-    /// Adds an event of the entity in a slot. Its payload's hash is not looked at.
+    /// Where the entity in a slot is defined.
+    fn define_entity(
+        &mut self,
+        slot: u32,
+        heads: &mut Heads,
+        dictionary: &Dictionary,
+        checksum: &Checksum,
+    ) -> u32 {
+        if let Some(offset) = heads.defined(slot, dictionary.epoch) {
+            return offset;
+        }
+        let offset = self.next_definition();
+        put_definition(&mut self.definitions, heads.entity(slot), checksum, offset);
+        heads.set_defined(slot, dictionary.epoch, offset as u32);
+        offset as u32
+    }
+
+    /// Where the next definition comes to stand in the segment.
+    fn next_definition(&self) -> u64 {
+        self.offset + (HEADER_LEN + DEFINITIONS_LENGTH_LEN + self.definitions.len()) as u64
+    }
+
+    /// Adds an event of the entity in a slot, whose head is advanced. The event's payload hash is not
+    /// looked at.
     pub(super) fn push(
         &mut self,
         event: &Digestible<'_>,
         content: &Content<'_>,
         slot: u32,
-        head: WriterHead,
+        heads: &mut Heads,
         dictionary: &mut Dictionary,
         checksum: &Checksum,
     ) {
-        let [entity, fact, scope, content_type] =
-            [event.entity, event.fact, event.scope, event.content_type]
-                .map(|text| self.define(text, dictionary, checksum));
+        let head = heads.get(slot);
+        let entity = self.define_entity(slot, heads, dictionary, checksum);
+        let [fact, scope, content_type] = [event.fact, event.scope, event.content_type]
+            .map(|text| self.define(text, dictionary, checksum));
         let tags = self.tags.len();
         for tag in event.tags {
             let number = self.define(tag, dictionary, checksum);
@@ -209,7 +246,7 @@ impl Group {
         let record = NewRecord {
             given_id: content.given_id,
             store_clock: content.store_clock,
-            entity: dictionary.reference(entity),
+            entity,
             fact: dictionary.reference(fact),
             scope: dictionary.reference(scope),
             content_type: dictionary.reference(content_type),
@@ -236,6 +273,10 @@ impl Group {
             scope,
             tags,
         });
+        if let Some(head) = heads.get_mut(slot) {
+            head.next_version += 1;
+            head.position = position;
+        }
     }
 
     /// Ends the append whose last event was pushed.

@@ -33,10 +33,20 @@ impl WriterHead {
     }
 }
 
+/// What the writer knows of an entity.
+#[derive(Debug)]
+struct Known {
+    head: WriterHead,
+    /// Where its name is defined, and in which epoch of the dictionary.
+    defined: (u64, u32),
+    /// Its slot in the tail that begins at a position.
+    indexed: (u64, u32),
+}
+
 /// The cache of heads. A slot is a number that stays valid while a group is built.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
-    known: Names<WriterHead>,
+    known: Names<Known>,
 }
 
 impl Heads {
@@ -60,7 +70,8 @@ impl Heads {
             },
             None => WriterHead::NONE,
         };
-        Ok(self.known.insert(entity, head))
+        let known = Known { head, defined: (0, 0), indexed: (0, u32::MAX) };
+        Ok(self.known.insert(entity, known))
     }
 
     pub(super) fn entity(&self, slot: u32) -> &str {
@@ -68,10 +79,35 @@ impl Heads {
     }
 
     pub(super) fn get(&self, slot: u32) -> WriterHead {
-        self.known.get(slot).copied().unwrap_or(WriterHead::NONE)
+        self.known.get(slot).map_or(WriterHead::NONE, |known| known.head)
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut WriterHead> {
-        self.known.get_mut(slot)
+        self.known.get_mut(slot).map(|known| &mut known.head)
+    }
+
+    /// Where the entity's name is defined, if it is in this epoch of the dictionary.
+    pub(super) fn defined(&self, slot: u32, epoch: u64) -> Option<u32> {
+        let (of, offset) = self.known.get(slot)?.defined;
+        (of == epoch).then_some(offset)
+    }
+
+    /// Notes where the entity's name is defined; epoch 0 is none.
+    pub(super) fn set_defined(&mut self, slot: u32, epoch: u64, offset: u32) {
+        if let Some(known) = self.known.get_mut(slot) {
+            known.defined = (epoch, offset);
+        }
+    }
+
+    /// The entity's slot in the tail that begins at a position, if it is known.
+    pub(super) fn indexed(&self, slot: u32, tail: u64) -> Option<u32> {
+        let (of, place) = self.known.get(slot)?.indexed;
+        (of == tail && place != u32::MAX).then_some(place)
+    }
+
+    pub(super) fn set_indexed(&mut self, slot: u32, tail: u64, place: u32) {
+        if let Some(known) = self.known.get_mut(slot) {
+            known.indexed = (tail, place);
+        }
     }
 }

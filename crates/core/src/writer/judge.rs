@@ -178,7 +178,6 @@ impl Sequencer {
 
     /// Gives an event its place in the group, and returns its version.
     fn push(&mut self, event: &NewEvent<'_>, slot: u32) -> u64 {
-        let head = self.heads.get(slot);
         let made_clock;
         let clock = if let Some(clock) = event.clock {
             clock
@@ -188,7 +187,7 @@ impl Sequencer {
         };
         let whole = Digestible {
             entity: event.entity,
-            version: head.next_version,
+            version: self.heads.get(slot).next_version,
             fact: event.fact,
             scope: event.scope,
             clock,
@@ -209,21 +208,16 @@ impl Sequencer {
             metadata: event.metadata,
             payload: event.payload,
         };
-        let position = self.group.base + self.group.count();
-        let checksum = &self.active.checksum;
-        self.group.push(&whole, &content, slot, head, &mut self.dictionary, checksum);
-        if let Some(head) = self.heads.get_mut(slot) {
-            head.next_version += 1;
-            head.position = position;
-        }
+        let (heads, dictionary) = (&mut self.heads, &mut self.dictionary);
+        self.group.push(&whole, &content, slot, heads, dictionary, &self.active.checksum);
         whole.version
     }
 
     /// Tells the tail of the group's events that it does not know yet. Their offsets come when the
     /// frame is finished.
     pub(super) fn index_group(&mut self) {
-        let (heads, dictionary, group) = (&self.heads, &self.dictionary, &self.group);
-        let segment = &self.active;
+        let (heads, dictionary, group) = (&mut self.heads, &self.dictionary, &self.group);
+        let (segment, tail) = (&self.active, self.tail.base());
         let mut tags: Vec<&str> = Vec::new();
         let mut events = group.events(group.indexed).zip(group.base + group.indexed as u64..);
         let mut more = true;
@@ -247,7 +241,9 @@ impl Sequencer {
                     previous: (record.back > 0).then(|| position - record.back),
                     store_clock: record.store_clock,
                 };
-                entries.add(segment, &keys, 0);
+                let known = heads.indexed(planned.slot, tail);
+                let place = entries.add(segment, &keys, known, 0);
+                heads.set_indexed(planned.slot, tail, place);
             }
         }
         drop(events);

@@ -168,10 +168,10 @@ impl Writer {
         work: VecDeque<Work>,
         delivery: &mut Delivery,
     ) {
-        let sequenced = catch_unwind(AssertUnwindSafe(|| sequencer.sequence(work, delivery)));
+        let written = catch_unwind(AssertUnwindSafe(|| sequencer.sequence(work, delivery)));
         let mut release = self.release.lock();
         drop(sequencer);
-        let released = sequenced.and_then(|written| {
+        let released = written.and_then(|written| {
             catch_unwind(AssertUnwindSafe(|| release.release(written, delivery)))
         });
         if released.is_err() {

@@ -26,6 +26,9 @@ use crate::view::View;
 /// A larger frame is written by a call, whatever the mode: touching its pages one by one costs more.
 const STORED_MAX_BYTES: usize = 16 << 10;
 
+/// Where frames are larger on average, writing them into zeros saves less than writing the zeros costs.
+const ZEROS_BELOW_BYTES: u64 = 64 << 10;
+
 /// How frames reach the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WriteMode {
@@ -298,8 +301,12 @@ impl Sequencer {
         }
         if !self.spare_requested && self.offset > self.active_size / 2 {
             self.spare_requested = true;
-            self.keeper
-                .ask(Job::Spare { number: self.active.header.number + 1, size: self.next_size() });
+            self.keeper.ask(Job::Spare {
+                number: self.active.header.number + 1,
+                size: self.next_size(),
+                zeros: self.mode == WriteMode::Write
+                    && self.offset / self.frames.max(1) < ZEROS_BELOW_BYTES,
+            });
         }
     }
 
