@@ -5,6 +5,7 @@ import { fromNative } from './errors.js'
 import { Outcomes } from './receipt.js'
 import { Submission, type Written } from './submission.js'
 import type { Receipt } from './types.js'
+import { Wakeful } from './wakeful.js'
 
 // A tick that appends more than this does not wait for its end: the writer may as well begin.
 const FLUSH_BYTES = 4 * 1024 * 1024
@@ -45,6 +46,7 @@ export class AppendQueue {
   #unsent = 0
   #scheduled = false
   #onDrained: (() => void) | undefined
+  readonly #wakeful = new Wakeful(() => this.#pending.length > this.#first)
 
   readonly #flushTick = (): void => {
     this.#scheduled = false
@@ -121,6 +123,7 @@ export class AppendQueue {
       packer.reset()
     }
     this.#unsent = this.#pending.length
+    this.#wakeful.stay()
   }
 
   /** When every append so far has settled. */

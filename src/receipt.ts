@@ -42,34 +42,36 @@ export class Outcomes {
   receipt(entities: string | readonly string[]): Receipt {
     const view = this.#view
     const at = this.#at
-    const lastVersion = view.getFloat64(at + HEADER + 24, true)
-    const count = view.getUint32(at + 12, true)
+    let versions: ReadonlyMap<string, number> | undefined
     return {
       position: view.getFloat64(at + HEADER, true),
       lastPosition: view.getFloat64(at + HEADER + 8, true),
       version: view.getFloat64(at + HEADER + 16, true),
-      lastVersion,
-      count,
+      lastVersion: view.getFloat64(at + HEADER + 24, true),
+      count: view.getUint32(at + 12, true),
       duplicate: view.getUint8(at + 8) === STATUS_DUPLICATE,
-      versions: this.#versions(entities, count, lastVersion),
+      // Few ask for it, and making a map costs more than all the rest.
+      get versions(): ReadonlyMap<string, number> {
+        versions ??= versionsOf(view, at, entities)
+        return versions
+      },
     }
   }
+}
 
-  #versions(
-    entities: string | readonly string[],
-    count: number,
-    lastVersion: number,
-  ): ReadonlyMap<string, number> {
-    const versions = new Map<string, number>()
-    if (typeof entities === 'string') {
-      if (count > 0) versions.set(entities, lastVersion)
-      return versions
-    }
-    let at = this.#at + HEADER + 40
-    for (const entity of entities) {
-      versions.set(entity, this.#view.getFloat64(at, true))
-      at += 8
-    }
+function versionsOf(
+  view: DataView,
+  at: number,
+  entities: string | readonly string[],
+): ReadonlyMap<string, number> {
+  const versions = new Map<string, number>()
+  if (typeof entities === 'string') {
+    const count = view.getUint32(at + 12, true)
+    if (count > 0) versions.set(entities, view.getFloat64(at + HEADER + 24, true))
     return versions
   }
+  for (const [index, entity] of entities.entries()) {
+    versions.set(entity, view.getFloat64(at + HEADER + 40 + index * 8, true))
+  }
+  return versions
 }
