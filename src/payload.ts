@@ -3,9 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { invalidArgument, payloadDecode } from './errors.js'
 import { describe } from './packer.js'
 
-export const JSON_TYPE = 'application/json'
-export const TEXT_TYPE = 'text/plain'
-export const BYTES_TYPE = 'application/octet-stream'
+const JSON_TYPE = 'application/json'
 
 export const KIND_NONE = 0
 export const KIND_JSON = 1

@@ -7,21 +7,14 @@ import { writeConditions } from './filter.js'
 import { JsonWriter } from './json.js'
 import { durabilityNumber, refuseUnknownKeys } from './options.js'
 import { describe, isRecord, isUint8, notUnicode, Packer, refuseDetached } from './packer.js'
-import {
-  BYTES_TYPE,
-  checkPayloadKind,
-  JSON_TYPE,
-  KIND_BYTES,
-  KIND_JSON,
-  KIND_NONE,
-  KIND_TEXT,
-  kindOf,
-  TEXT_TYPE,
-} from './payload.js'
+import { checkPayloadKind, KIND_BYTES, KIND_JSON, KIND_NONE, KIND_TEXT, kindOf } from './payload.js'
 import { writeUuid } from './uuid.js'
 
 const APPEND_HEADER = 32
 const EVENT_HEADER = 60
+
+// Where an event's header has the number of its content type, if that is not spelled out.
+const USUAL_TYPE = 3
 
 const CLOCK_GIVEN = 1
 const ID_GIVEN = 2
@@ -213,7 +206,7 @@ export class Submission {
       flags |= CLOCK_GIVEN
       this.#clock(clock, at + 16)
     }
-    const kind = this.#contentType(contentType, payload, at + 20)
+    const kind = this.#contentType(contentType, payload, at)
     if (tags !== undefined) this.#tags(tags, at + 24)
     if (metadata !== undefined) {
       // Not in one expression: the buffer may be another one afterwards.
@@ -279,28 +272,20 @@ export class Submission {
   }
 
   /** Writes the content type and gives the kind of payload that it means. */
-  #contentType(given: unknown, payload: unknown, lengthAt: number): number {
+  #contentType(given: unknown, payload: unknown, at: number): number {
     const bytes = isUint8(payload)
     let kind: number
     if (given !== undefined) {
-      this.#text(given, lengthAt, 'contentType')
+      this.#text(given, at + 20, 'contentType')
       kind = kindOf(given as string)
       checkPayloadKind(payload, bytes, given as string, kind, `events[${this.#index}]`)
       return bytes ? KIND_BYTES : kind
     }
     if (payload === undefined) return KIND_NONE
-    let type: string
-    if (bytes) {
-      kind = KIND_BYTES
-      type = BYTES_TYPE
-    } else if (typeof payload === 'string') {
-      kind = KIND_TEXT
-      type = TEXT_TYPE
-    } else {
-      kind = KIND_JSON
-      type = JSON_TYPE
-    }
-    this.#text(type, lengthAt, 'contentType')
+    if (bytes) kind = KIND_BYTES
+    else kind = typeof payload === 'string' ? KIND_TEXT : KIND_JSON
+    // The engine knows the usual types by the number of their kind.
+    this.packer.bytes[at + USUAL_TYPE] = kind
     return kind
   }
 

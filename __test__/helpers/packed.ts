@@ -86,11 +86,14 @@ export interface PackedEvent {
   id: string | undefined
 }
 
+const USUAL_TYPES = ['', 'application/json', 'text/plain', 'application/octet-stream']
+
 function readEvent(from: PackedReader): PackedEvent {
   const flags = from.u8()
   const metadataKind = from.u8()
   const expectKind = from.u8()
-  if (from.u8() !== 0) throw new Error('a byte that must be zero is not')
+  const usualType = USUAL_TYPES[from.u8()]
+  if (usualType === undefined) throw new Error('a content type has no known number')
   const [entity, fact, scope, clock, contentType, tagCount, metadata, payload] = Array.from(
     { length: 8 },
     () => from.u32(),
@@ -102,7 +105,7 @@ function readEvent(from: PackedReader): PackedEvent {
     fact: from.text(fact),
     scope: from.text(scope),
     clock: flags & 1 ? from.raw(clock).toString('hex') : undefined,
-    contentType: from.text(contentType),
+    contentType: from.text(contentType) || usualType,
     tags: Array.from({ length: tagCount }, () => from.text()),
     metadata: from.raw(metadata),
     metadataKind,

@@ -294,7 +294,7 @@ fn read_event<'a>(reader: &mut Reader<'a>, index: usize) -> Result<Option<NewEve
     let flags = fixed.u8().unwrap_or(0);
     let kind = fixed.u8().and_then(MetadataKind::from_number);
     let expect_kind = fixed.u8().unwrap_or(0);
-    fixed.u8();
+    let usual_type = usual_type(fixed.u8().unwrap_or(0));
     let mut length = || fixed.u32().unwrap_or(0) as usize;
     let [entity, fact, scope, clock, content_type, tags, metadata, payload] =
         std::array::from_fn(|_| length());
@@ -309,7 +309,10 @@ fn read_event<'a>(reader: &mut Reader<'a>, index: usize) -> Result<Option<NewEve
             scope: read_text(reader, scope)?,
             clock: Some(reader.take(clock)?).filter(|_| flags & 1 != 0),
             id: Some(id).filter(|_| flags & 2 != 0),
-            content_type: read_text(reader, content_type)?,
+            content_type: match read_text(reader, content_type)? {
+                "" => usual_type?,
+                given => given,
+            },
             tags: read_tags(reader, tags)?,
             metadata_kind: kind?,
             metadata: reader.take(metadata)?,
@@ -317,6 +320,17 @@ fn read_event<'a>(reader: &mut Reader<'a>, index: usize) -> Result<Option<NewEve
             expected,
         })
     })())
+}
+
+/// The content types that need not be spelled out; 0 is none.
+fn usual_type(number: u8) -> Option<&'static str> {
+    match number {
+        0 => Some(""),
+        1 => Some("application/json"),
+        2 => Some("text/plain"),
+        3 => Some("application/octet-stream"),
+        _ => None,
+    }
 }
 
 fn read_tags<'a>(reader: &mut Reader<'a>, count: usize) -> Option<Vec<&'a str>> {
