@@ -41,12 +41,15 @@ struct Known {
     defined: (u64, u32),
     /// Its slot in the tail that begins at a position.
     indexed: (u64, u32),
+    /// Events counted of it, and in which counting.
+    counted: (u64, u64),
 }
 
 /// The cache of heads. A slot is a number that stays valid while a group is built.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     known: Names<Known>,
+    counting: u64,
 }
 
 impl Heads {
@@ -70,7 +73,7 @@ impl Heads {
             },
             None => WriterHead::NONE,
         };
-        let known = Known { head, defined: (0, 0), indexed: (0, u32::MAX) };
+        let known = Known { head, defined: (0, 0), indexed: (0, u32::MAX), counted: (0, 0) };
         Ok(self.known.insert(entity, known))
     }
 
@@ -84,6 +87,22 @@ impl Heads {
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut WriterHead> {
         self.known.get_mut(slot).map(|known| &mut known.head)
+    }
+
+    /// Starts to count the events of an append, entity by entity.
+    pub(super) fn start_counting(&mut self) {
+        self.counting += 1;
+    }
+
+    /// Counts an event of an entity; returns how many were counted before it.
+    pub(super) fn count(&mut self, slot: u32) -> u64 {
+        let counting = self.counting;
+        let Some(known) = self.known.get_mut(slot) else {
+            return 0;
+        };
+        let before = if known.counted.0 == counting { known.counted.1 } else { 0 };
+        known.counted = (counting, before + 1);
+        before
     }
 
     /// Where the entity's name is defined, if it is in this epoch of the dictionary.

@@ -126,13 +126,12 @@ impl Sequencer {
             self.expect(event.entity, slots.first().copied().unwrap_or(0), expected, 0, None)?;
         }
         if append.events.iter().any(|event| event.expected.is_some()) {
-            let mut earlier = hashbrown::HashMap::new();
+            self.heads.start_counting();
             for (index, (event, slot)) in append.events.iter().zip(&slots).enumerate() {
-                let added = earlier.entry(*slot).or_insert(0);
+                let added = self.heads.count(*slot);
                 if let Some(expected) = event.expected {
-                    self.expect(event.entity, *slot, expected, *added, Some(index as u32))?;
+                    self.expect(event.entity, *slot, expected, added, Some(index as u32))?;
                 }
-                *added += 1;
             }
         }
         Ok(slots)
