@@ -4,7 +4,8 @@ import { isUint8Array } from 'node:util/types'
 import { invalidArgument, limitExceeded } from './errors.js'
 
 const INITIAL_BYTES = 64 * 1024
-const KEPT_BYTES = 4 * 1024 * 1024
+// Appends of up to 8 MiB find their room ready: fresh memory costs more than the copy into it.
+const KEPT_BYTES = 9 * 1024 * 1024
 // Far above what the engine takes in one append; it only keeps a mistake from eating all memory.
 const MAX_BYTES = 1024 * 1024 * 1024
 const FRAME_LIMIT_BYTES = 64 * 1024 * 1024

@@ -222,6 +222,11 @@ impl Store {
         self.recovery
     }
 
+    /// An empty buffer for a submission, with room from an earlier one where there is some.
+    pub fn submission_buffer(&self) -> Vec<u8> {
+        self.writer.as_ref().map(|writer| writer.buffer()).unwrap_or_default()
+    }
+
     /// Hands packed appends to the writer. Their outcomes come through the sink, in order.
     pub fn submit(&self, submission: Vec<u8>, sink: Arc<dyn OutcomeSink>) -> Result<()> {
         self.shared.check_open()?;

@@ -161,7 +161,8 @@ impl NativeStore {
     pub fn submit(&self, submission: &[u8]) -> Result<()> {
         let live = self.live()?;
         let sink = Arc::new(live.outcomes);
-        live.store.submit(submission.to_vec(), sink).map_err(|error| to_js(&error))
+        let bytes = copied(&live.store, submission);
+        live.store.submit(bytes, sink).map_err(|error| to_js(&error))
     }
 
     /// Hands over one packed append and waits for its outcome.
@@ -170,7 +171,7 @@ impl NativeStore {
         let sequence = submission.get(4..).and_then(|rest| rest.first_chunk());
         let sequence = sequence.map_or(0, |bytes| u32::from_le_bytes(*bytes));
         let outcome = match self.engine() {
-            Ok(store) => store.append_packed(submission.to_vec()),
+            Ok(store) => store.append_packed(copied(&store, submission)),
             Err(error) => Err(error),
         };
         pack_outcomes(&[(sequence, outcome)]).into()
@@ -308,6 +309,13 @@ impl NativeStore {
     fn engine(&self) -> tetralog_core::Result<Arc<Store>> {
         self.live.lock().as_ref().map(|live| Arc::clone(&live.store)).ok_or(Error::Closed)
     }
+}
+
+/// A submission's bytes, which JavaScript goes on writing to.
+fn copied(store: &Store, submission: &[u8]) -> Vec<u8> {
+    let mut bytes = store.submission_buffer();
+    bytes.extend_from_slice(submission);
+    bytes
 }
 
 fn info_json(store: &Store) -> String {

@@ -94,6 +94,11 @@ impl Writer {
         })
     }
 
+    /// An empty buffer for packed appends.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.queue.buffer()
+    }
+
     /// Queues packed appends.
     pub(crate) fn submit(&self, bytes: Vec<u8>, sink: Arc<dyn OutcomeSink>) -> Result<()> {
         let submission = self.queue.admit(bytes, sink)?;

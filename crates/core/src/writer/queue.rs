@@ -13,6 +13,10 @@ use crate::error::{Error, Result};
 /// comes sooner than that: so one thread looks for it so long before it sleeps.
 const SPIN: Duration = Duration::from_micros(100);
 
+/// Memory kept for the bytes of coming submissions: fresh memory costs more than the copy into it.
+const KEPT_BUFFERS: usize = 2;
+const KEPT_BYTES: usize = 9 << 20;
+
 /// What an append that was accepted got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -126,6 +130,7 @@ struct State {
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    buffers: Mutex<Vec<Vec<u8>>>,
     max_bytes: u64,
     /// Somebody looks for work without sleeping, and need not be woken.
     spinning: AtomicBool,
@@ -140,10 +145,25 @@ impl Queue {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
+            buffers: Mutex::default(),
             max_bytes,
             spinning: AtomicBool::new(false),
             ready: AtomicBool::new(false),
             several_cores: std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1),
+        }
+    }
+
+    /// An empty buffer for a submission.
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        self.buffers.lock().pop().unwrap_or_default()
+    }
+
+    /// Takes a submission's buffer back.
+    pub(super) fn give_back(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.lock();
+        if buffers.len() < KEPT_BUFFERS && buffer.capacity() <= KEPT_BYTES {
+            buffer.clear();
+            buffers.push(buffer);
         }
     }
 

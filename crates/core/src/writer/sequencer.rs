@@ -159,7 +159,10 @@ impl Sequencer {
         self.start_group();
         for one in work {
             match one {
-                Work::Append(submission) => self.appends(&submission, delivery),
+                Work::Append(submission) => {
+                    self.appends(&submission, delivery);
+                    self.queue.give_back(submission.bytes);
+                }
                 Work::Sync(request) => delivery.request(request),
             }
         }
