@@ -1,7 +1,7 @@
 // Installs the peers on first use, into a folder of their own with a lockfile of its own, so that they
 // are no dependencies of the product. A peer that cannot be loaded is left out, and is named.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +10,7 @@ import type { Peer } from './peer.js'
 import { type DatabaseClass, sqlitePeers } from './sqlite.js'
 
 const folder = fileURLToPath(new URL('../../../benchmark/peers/', import.meta.url))
+const lockfile = join(folder, 'package-lock.json')
 const require = createRequire(join(folder, 'package.json'))
 
 export interface Peers {
@@ -26,9 +27,11 @@ export function installedPeers(): Peers {
     try {
       peers.push(...load(versionOf(name)))
     } catch (error) {
-      missing.push(`${name} could not be loaded: ${firstLine(error)} ${advice}`)
+      const isThere = existsSync(join(folder, 'node_modules', name))
+      missing.push(`${name}: ${isThere ? firstLine(error) : 'It could not be installed.'}`)
     }
   }
+  if (missing.length > 0) console.error(advice)
   return { peers, missing }
 }
 
@@ -49,13 +52,12 @@ const advice =
   'Python 3 and the headers of this Node.js. Set npm_config_nodedir to the folder whose ' +
   '"include/node" has them, delete benchmark/peers/node_modules and run this again.'
 
-/** npm writes the second lockfile last; it is newer than the first if nothing has changed since. */
+/** A copy of the lockfile that the peers were installed from. Peers that could not be installed are
+ *  not tried again. */
+const installedFrom = join(folder, 'node_modules/.installed-from.json')
+
 function isInstalled(): boolean {
-  const written = join(folder, 'node_modules/.package-lock.json')
-  return (
-    existsSync(written) &&
-    statSync(written).mtimeMs >= statSync(join(folder, 'package-lock.json')).mtimeMs
-  )
+  return existsSync(installedFrom) && readFileSync(installedFrom).equals(readFileSync(lockfile))
 }
 
 /** Where the headers of this Node.js are beside it, compiling against them needs no download. */
@@ -70,7 +72,8 @@ function install(): void {
     env: { ...process.env, ...(nodedir && { npm_config_nodedir: nodedir }) },
     shell: process.platform === 'win32',
   })
-  if (error || status !== 0) console.error(`The peers were not all installed. ${advice}`)
+  if (error || status !== 0) console.error(error?.message ?? `npm ci ended with ${status}.`)
+  else copyFileSync(lockfile, installedFrom)
 }
 
 function versionOf(name: string): string {
