@@ -91,9 +91,10 @@ async function fillTenfold({ folder, events }: Settings): Promise<ColdStore> {
 
 async function compare(options: Options, folder: string): Promise<void> {
   const { events: count, entities, rounds } = options
+  const described = describeRun(folder)
   const installed = options.hasPeers ? installedPeers() : { peers: [], missing: [] }
   let comparison: Comparison = {
-    ...describeRun(folder),
+    ...described,
     settings: { events: count, entities, rounds },
     ...describePeers(installed),
     results: [],
