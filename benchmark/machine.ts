@@ -17,7 +17,19 @@ export interface Versions {
   readonly build: string
 }
 
-export function describeMachine(folder: string): Machine {
+/** What every file of results begins with. */
+export interface Header {
+  readonly date: string
+  readonly machine: Machine
+  readonly versions: Versions
+}
+
+export function describeRun(folder: string): Header {
+  const versions = describeVersions()
+  return { date: new Date().toISOString(), machine: describeMachine(folder), versions }
+}
+
+function describeMachine(folder: string): Machine {
   const cpus = os.cpus()
   return {
     cpu: cpus[0]?.model.trim() ?? 'unknown',
@@ -28,8 +40,13 @@ export function describeMachine(folder: string): Machine {
   }
 }
 
-export function describeVersions(): Versions {
-  return { node: process.version, tetralog: version(), build: buildProfile() }
+/** Refuses a debug build: it tells nothing about speed. */
+function describeVersions(): Versions {
+  const build = buildProfile()
+  if (build !== 'release') {
+    throw new Error('A debug build tells nothing about speed: build with "npm run build" first.')
+  }
+  return { node: process.version, tetralog: version(), build }
 }
 
 /** The type of the mount with the longest path that the folder is below. */

@@ -9,9 +9,11 @@ export interface Settings {
 }
 
 export type Unit = 'events/s' | 'reads/s' | 'ms' | 'KiB' | 'bytes/event'
+export type Kind = 'raw' | 'tetralog' | 'peer' | 'control'
 
 export interface Contender {
   readonly name: string
+  readonly kind: Kind
   /** One round: gives the number in the measurement's unit. */
   round(): Promise<number> | number
 }
@@ -21,43 +23,47 @@ export interface Measurement {
   readonly unit: Unit
   /** How much one round does. */
   readonly size: string
-  /** The first one is what the others are compared with, if its name is 'raw'. */
   readonly contenders: readonly Contender[]
 }
 
 export interface Result {
   readonly measurement: string
   readonly contender: string
+  readonly kind: Kind
   readonly unit: Unit
   readonly size: string
   readonly median: number
   readonly rounds: readonly number[]
   readonly ratioToRaw?: number
+  readonly ratioToBestPeer?: number
 }
 
 export async function take(measurement: Measurement, rounds: number): Promise<Result[]> {
-  const numbers = measurement.contenders.map((): number[] => [])
+  const { name, unit, size, contenders } = measurement
+  const numbers = contenders.map((): number[] => [])
   for (let round = 0; round < rounds; round += 1) {
-    for (const [index, contender] of measurement.contenders.entries()) {
+    for (const [index, contender] of contenders.entries()) {
       collectGarbage()
       numbers[index]?.push(await contender.round())
     }
   }
-  const { name, unit, size, contenders } = measurement
-  const medians = numbers.map(median)
-  const raw = contenders[0]?.name === 'raw' ? medians[0] : undefined
-  return contenders.map((contender, index) => ({
-    ...{ measurement: name, contender: contender.name, unit, size },
-    ...{ median: medians[index] ?? Number.NaN, rounds: numbers[index] ?? [] },
-    ...(raw !== undefined && index > 0 && { ratioToRaw: (medians[index] ?? Number.NaN) / raw }),
-  }))
+  const results = contenders.map((contender, index) => {
+    const taken = numbers[index] ?? []
+    const who = { measurement: name, contender: contender.name, kind: contender.kind }
+    return { ...who, unit, size, median: median(taken), rounds: taken }
+  })
+  return results.map((result) => ({ ...result, ...ratios(result, results) }))
 }
 
 /** How many of them a second the work does. */
 export async function rate(count: number, work: () => Promise<void> | void): Promise<number> {
+  return (count / (await milliseconds(work))) * 1000
+}
+
+export async function milliseconds(work: () => Promise<unknown> | unknown): Promise<number> {
   const started = performance.now()
   await work()
-  return (count / (performance.now() - started)) * 1000
+  return performance.now() - started
 }
 
 export function median(numbers: readonly number[]): number {
@@ -65,6 +71,27 @@ export function median(numbers: readonly number[]): number {
   const middle = sorted.length >> 1
   const upper = sorted[middle] ?? Number.NaN
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
+}
+
+/** The best median of a kind: the highest rate, or the lowest time or size. */
+export function best(results: readonly Result[], kind: Kind): Result | undefined {
+  const ordered = results
+    .filter((result) => result.kind === kind)
+    .sort((a, b) => (a.unit.endsWith('/s') ? b.median - a.median : a.median - b.median))
+  return ordered[0]
+}
+
+function ratios(
+  result: Result,
+  all: readonly Result[],
+): Pick<Result, 'ratioToRaw' | 'ratioToBestPeer'> {
+  if (result.kind !== 'tetralog') return {}
+  const raw = best(all, 'raw')
+  const peer = best(all, 'peer')
+  return {
+    ...(raw && { ratioToRaw: result.median / raw.median }),
+    ...(peer && { ratioToBestPeer: result.median / peer.median }),
+  }
 }
 
 function collectGarbage(): void {

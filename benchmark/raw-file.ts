@@ -1,21 +1,23 @@
 // The practical limit: the same bytes, framed and written into a zero-filled file, with no index,
 // no hash and no check. Everything happens on the calling thread.
-import { closeSync, fdatasyncSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
-import type { NewEvent } from 'tetralog'
-import type { WorkloadEvent } from './workload.js'
+import { closeSync, fdatasyncSync, fsyncSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Contender, rate, type Settings } from './measurement.js'
+import { packEvent, packedBytes, packedPayload, roomForEvent } from './packed-event.js'
+import { type Events, groupsOf } from './workload.js'
 
-const headerBytes = 16
-/** More than any event of the workload takes with its header. */
-export const roomForEvent = 352
+const windowBytes = 1 << 20
 
-export class RawFile {
+export class RawFile implements Disposable {
+  readonly #path: string
   readonly #file: number
   #buffer = Buffer.alloc(roomForEvent)
   #position = 0
 
   constructor(path: string, events: number) {
+    this.#path = path
     this.#file = openSync(path, 'w+')
-    const zeros = Buffer.alloc(1 << 20)
+    const zeros = Buffer.alloc(windowBytes)
     for (let left = events * roomForEvent; left > 0; left -= zeros.length) {
       writeSync(this.#file, zeros)
     }
@@ -23,7 +25,7 @@ export class RawFile {
   }
 
   /** Writes the events with one call. */
-  append(events: readonly NewEvent<WorkloadEvent>[]): void {
+  append(events: Events): void {
     if (this.#buffer.length < events.length * roomForEvent) {
       this.#buffer = Buffer.alloc(events.length * roomForEvent)
     }
@@ -39,7 +41,7 @@ export class RawFile {
 
   /** Reads everything back, a MiB at a time, and gives each payload. */
   scan(onEvent: (payload: Uint8Array) => void): void {
-    const window = Buffer.alloc(1 << 20)
+    const window = Buffer.alloc(windowBytes)
     for (let position = 0; position < this.#position; ) {
       const filled = readSync(this.#file, window, 0, window.length, position)
       const bytes = window.subarray(0, Math.min(filled, this.#position - position))
@@ -47,39 +49,40 @@ export class RawFile {
     }
   }
 
-  close(): void {
+  /** Closes the file and removes it. */
+  [Symbol.dispose](): void {
     closeSync(this.#file)
+    rmSync(this.#path)
   }
 }
 
-function packEvent(buffer: Buffer, start: number, event: NewEvent<WorkloadEvent>): number {
-  const { entity, fact, scope = '', payload } = event
-  let end = start + headerBytes
-  end += buffer.write(entity, end, 'latin1')
-  end += buffer.write(fact, end, 'latin1')
-  end += buffer.write(scope, end, 'latin1')
-  buffer.set(event.clock as Uint8Array, end)
-  end += 8
-  const payloadStart = end
-  buffer.set(payload, end)
-  end += payload.length
-  buffer.writeUInt32LE(end - start, start)
-  buffer.writeUInt32LE(payloadStart - start, start + 4)
-  buffer.writeUInt32LE(payload.length, start + 8)
-  buffer.writeUInt16LE(entity.length, start + 12)
-  buffer.writeUInt16LE(fact.length, start + 14)
-  return end
+/** Groups of events, each written at once, and synced or not. */
+export function rawAppends(
+  settings: Settings,
+  events: Events,
+  groupSize: number,
+  isSynced: boolean,
+): Contender {
+  const groups = groupsOf(events, groupSize)
+  const round = async () => {
+    using file = new RawFile(join(settings.folder, 'raw'), events.length)
+    return await rate(events.length, () => {
+      for (const group of groups) {
+        file.append(group)
+        if (isSynced) file.sync()
+      }
+    })
+  }
+  return { name: 'raw file', kind: 'raw', round }
 }
 
 /** Gives how many bytes were whole events. */
 function unpackEvents(bytes: Buffer, onEvent: (payload: Uint8Array) => void): number {
   let start = 0
-  while (start + headerBytes <= bytes.length) {
-    const length = bytes.readUInt32LE(start)
-    if (start + length > bytes.length) break
-    const payloadStart = start + bytes.readUInt32LE(start + 4)
-    onEvent(bytes.subarray(payloadStart, payloadStart + bytes.readUInt32LE(start + 8)))
+  for (let length = packedBytes(bytes, 0); length !== undefined; ) {
+    onEvent(packedPayload(bytes, start))
     start += length
+    length = packedBytes(bytes, start)
   }
   return start
 }

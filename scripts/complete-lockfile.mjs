@@ -1,8 +1,9 @@
-// Run after `npm install` has changed package-lock.json. A registry that mirrors only some packages
-// may not know the binaries for other platforms; npm then leaves them out of the lockfile, and
-// `npm ci` refuses it afterwards. Their versions are known from the packages that want them, and
-// their platforms from their names, so they are filled in here.
+// Run after `npm install` has changed package-lock.json, here or in the folder that is given. A
+// registry that mirrors only some packages may not know the binaries for other platforms; npm then
+// leaves them out of the lockfile, and `npm ci` refuses it afterwards. Their versions are known from
+// the packages that want them, and their platforms from their names, so they are filled in here.
 import { readFileSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { root } from './run.mjs'
 
 const systems = ['aix', 'android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'win32']
@@ -28,7 +29,7 @@ function platformOf(name) {
   }
 }
 
-const path = `${root}package-lock.json`
+const path = resolve(root, process.argv[2] ?? '.', 'package-lock.json')
 const lock = JSON.parse(readFileSync(path, 'utf8'))
 let added = 0
 for (const [place, entry] of Object.entries(lock.packages)) {

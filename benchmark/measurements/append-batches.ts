@@ -1,41 +1,54 @@
 // Batches of 1000 events of many entities: one after another, and some in flight at a time.
 import type { Durability, Store } from 'tetralog'
+import type { Peer } from '../contenders/peer.js'
+import { appendAhead, batchSize, inFreshPeerStore, inFreshStore } from '../contenders/subjects.js'
 import { type Contender, type Measurement, rate, type Settings } from '../measurement.js'
-import { batchSize, type Events, groupsOf, inFreshStore, rawRound } from '../stores.js'
-import type { WorkloadEvent } from '../workload.js'
+import { rawAppends } from '../raw-file.js'
+import { type Events, groupsOf, type WorkloadEvent } from '../workload.js'
 
-const inFlight = 4
+export const name = (durability: Durability): string => {
+  return `append batches of ${batchSize}, ${describe(durability)}`
+}
 
 export function appendBatches(
   settings: Settings,
   events: Events,
+  peers: readonly Peer[],
   durability: Durability,
 ): Measurement {
+  const isDurable = durability === 'sync'
   const batches = groupsOf(events, batchSize)
-  const contender = (name: string, work: (store: Store) => Promise<void>): Contender => ({
-    name,
+  const own = (way: string, work: (store: Store) => Promise<void>): Contender => ({
+    name: way,
+    kind: 'tetralog',
     round: () =>
       inFreshStore(settings, { durability }, (store) => rate(events.length, () => work(store))),
   })
+  const beside = (peer: Peer): Contender => ({
+    name: peer.name,
+    kind: 'peer',
+    round: () =>
+      inFreshPeerStore(settings, peer, { isDurable }, (store) =>
+        rate(events.length, () => {
+          for (const batch of batches) store.append(batch)
+        }),
+      ),
+  })
   return {
-    name: `append batches of ${batchSize}, ${durability}`,
+    name: name(durability),
     unit: 'events/s',
     size: `${events.length} events`,
     contenders: [
-      { name: 'raw', round: () => rawRound(settings, events, batchSize, durability === 'sync') },
-      contender('append', async (store) => {
+      rawAppends(settings, events, batchSize, isDurable),
+      own('await append()', async (store) => {
         for (const batch of batches) await store.append<WorkloadEvent>(batch)
       }),
-      contender(`append, ${inFlight} in flight`, (store) => appendAhead(store, batches)),
+      own('append(), 4 in flight', (store) => appendAhead(store, batches)),
+      ...peers.map(beside),
     ],
   }
 }
 
-async function appendAhead(store: Store, batches: readonly Events[]): Promise<void> {
-  const pending: Promise<unknown>[] = []
-  for (const batch of batches) {
-    if (pending.length === inFlight) await pending.shift()
-    pending.push(store.append<WorkloadEvent>(batch))
-  }
-  await Promise.all(pending)
+function describe(durability: Durability): string {
+  return { sync: 'durable', interval: 'synced at intervals', none: 'no sync' }[durability]
 }

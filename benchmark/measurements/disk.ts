@@ -1,47 +1,50 @@
 // Allocated blocks of all files of a closed store. Segments are small here, so that the room that
 // the active one has in advance does not count for much.
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Store } from 'tetralog'
-import type { Contender, Measurement, Settings } from '../measurement.js'
-import { type Events, fillStore } from '../stores.js'
-import type { WorkloadEvent } from '../workload.js'
+import type { Peer } from '../contenders/peer.js'
+import { batchSize, fillPeerStore, fillStore, inFreshFolder } from '../contenders/subjects.js'
+import type { Contender, Kind, Measurement, Settings } from '../measurement.js'
+import { type Events, groupsOf, type WorkloadEvent } from '../workload.js'
 
+export const name = 'disk, all files, closed'
+export const wayBatches = 'batches of 1000'
+export const waySingle = 'frames of one event'
 const segmentMaxBytes = 8 << 20
 const blockBytes = 512
 const mostSingleEvents = 100_000
 
-export function disk(settings: Settings, events: Events): Measurement {
+export function disk(settings: Settings, events: Events, peers: readonly Peer[]): Measurement {
   const singles = events.slice(0, mostSingleEvents)
+  const sizeOf = (
+    way: string,
+    kind: Kind,
+    stored: Events,
+    fill: (path: string) => Promise<void>,
+  ): Contender => ({
+    name: way,
+    kind,
+    round: () =>
+      inFreshFolder(settings, async (path) => {
+        await fill(path)
+        return allocatedBytes(path) / stored.length
+      }),
+  })
   return {
-    name: 'disk, all files, closed',
+    name,
     unit: 'bytes/event',
     size: `${events.length} events; ${singles.length} as frames of one event`,
     contenders: [
-      filled(settings, 'batches of 1000', events, (path) =>
-        fillStore(path, events, { segmentMaxBytes }),
+      sizeOf(wayBatches, 'tetralog', events, (path) =>
+        fillStore(path, groupsOf(events, batchSize), { segmentMaxBytes }),
       ),
-      filled(settings, 'frames of one event', singles, (path) => fillSingly(path, singles)),
+      sizeOf(waySingle, 'tetralog', singles, (path) => fillSingly(path, singles)),
+      ...peers.map((peer) =>
+        sizeOf(peer.name, 'peer', events, (path) => fillPeerStore(peer, path, events)),
+      ),
     ],
   }
-}
-
-function filled(
-  settings: Settings,
-  name: string,
-  events: Events,
-  fill: (path: string) => Promise<void>,
-): Contender {
-  const round = async () => {
-    const path = mkdtempSync(join(settings.folder, 'disk-'))
-    try {
-      await fill(path)
-      return allocatedBytes(path) / events.length
-    } finally {
-      rmSync(path, { recursive: true })
-    }
-  }
-  return { name, round }
 }
 
 async function fillSingly(path: string, events: Events): Promise<void> {
@@ -49,10 +52,11 @@ async function fillSingly(path: string, events: Events): Promise<void> {
   for (const event of events) await store.append<WorkloadEvent>(event)
 }
 
-function allocatedBytes(folder: string): number {
+/** Of all files below a folder, or of those that are counted by their names. */
+export function allocatedBytes(folder: string, isCounted = (_file: string) => true): number {
   return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile())
-    .reduce((sum, { parentPath, name }) => {
-      return sum + statSync(join(parentPath, name)).blocks * blockBytes
+    .filter((entry) => entry.isFile() && isCounted(entry.name))
+    .reduce((sum, { parentPath, name: file }) => {
+      return sum + statSync(join(parentPath, file)).blocks * blockBytes
     }, 0)
 }

@@ -1,26 +1,26 @@
-// Anonymous memory of a process that has opened a store, compared with one that has not. Linux only.
-import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
+// Anonymous memory of a process that has opened a store, compared with bare Node. Linux only.
 import type { Contender, Measurement } from '../measurement.js'
+import { bareMemory, runTask } from '../tasks/run.js'
 
-const child = fileURLToPath(new URL('../memory-child.js', import.meta.url))
+export const name = 'anonymous memory after opening'
+export const wayBare = 'bare Node'
+export const way = 'opened'
+export const wayTenfold = 'opened, 10 × the events'
 
-export function memory(path: string, events: number): Measurement {
-  return {
-    name: 'anonymous memory after opening',
-    unit: 'KiB',
-    size: `${events} events`,
-    contenders: [anonymousMemory('not opened'), anonymousMemory('opened', path)],
-  }
-}
-
-function anonymousMemory(name: string, ...words: string[]): Contender {
+export function memory(path: string, tenfold: string, events: number): Measurement {
+  const opened = (contender: string, store: string): Contender => ({
+    name: contender,
+    kind: 'tetralog',
+    round: () => runTask('memoryAfterOpening', { path: store }),
+  })
   return {
     name,
-    round: async () => {
-      const { stdout } = await promisify(execFile)(process.execPath, [child, ...words])
-      return Number(stdout)
-    },
+    unit: 'KiB',
+    size: `${events} events`,
+    contenders: [
+      { name: wayBare, kind: 'control', round: bareMemory },
+      opened(way, path),
+      opened(wayTenfold, tenfold),
+    ],
   }
 }

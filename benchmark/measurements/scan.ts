@@ -1,39 +1,44 @@
 // Everything, from the first event to the last.
-import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RecordedEvent, Store } from 'tetralog'
+import { batchSize } from '../contenders/subjects.js'
 import { type Contender, type Measurement, rate, type Settings } from '../measurement.js'
 import { RawFile } from '../raw-file.js'
-import { batchSize, type Events, groupsOf } from '../stores.js'
-import type { WorkloadEvent } from '../workload.js'
+import { type Events, groupsOf, type WorkloadEvent } from '../workload.js'
+import type { Filled } from './filled.js'
+import { touch } from './sink.js'
 
-/** What was touched ends here, so that touching it is not optimised away. */
-const sink = { sum: 0 }
+export const nameOfTwo = 'scan, position and payload'
+export const nameOfAll = 'scan, every field'
 
-export function scan(settings: Settings, store: Store, events: Events): Measurement {
-  const batches = (name: string, touch: (event: RecordedEvent<WorkloadEvent>) => number) => ({
-    name,
-    round: () =>
-      rate(events.length, async () => {
-        for await (const batch of store.all<WorkloadEvent>().batches()) {
-          for (const event of batch) sink.sum += touch(event)
-        }
-      }),
-  })
-  return {
-    name: 'scan',
-    unit: 'events/s',
-    size: `${events.length} events`,
-    contenders: [
-      { name: 'raw', round: () => scanRawFile(settings, events) },
-      batches('batches(), position and payload', touchTwo),
-      batches('batches(), every field', touchAll),
-      eachEvent(store, events.length),
-    ],
-  }
+export function scans(settings: Settings, filled: Filled, events: Events): Measurement[] {
+  const { store, peers } = filled
+  const count = events.length
+  const size = `${count} events`
+  const unit = 'events/s'
+  const two: Contender[] = [
+    { name: 'raw file', kind: 'raw', round: () => scanRawFile(settings, events) },
+    inBatches(store, count, touchTwo),
+    inLoop(store, count),
+    ...peers.map((peer) => {
+      const round = () => rate(count, () => touch(peer.store.scan()))
+      return { name: peer.name, kind: 'peer', round } as const
+    }),
+  ]
+  const all: Contender[] = [
+    inBatches(store, count, touchAll),
+    ...peers.map((peer) => {
+      const round = () => rate(count, () => touch(peer.store.scanFields()))
+      return { name: peer.name, kind: 'peer', round } as const
+    }),
+  ]
+  return [
+    { name: nameOfTwo, unit, size, contenders: two },
+    { name: nameOfAll, unit, size, contenders: all },
+  ]
 }
 
-function touchTwo(event: RecordedEvent<WorkloadEvent>): number {
+export function touchTwo(event: RecordedEvent<WorkloadEvent>): number {
   return event.position + event.payload.length
 }
 
@@ -44,28 +49,40 @@ function touchAll(event: RecordedEvent<WorkloadEvent>): number {
   return event.position + event.version + event.recordedAt.getTime() + lengths + bytes + more
 }
 
-function eachEvent(store: Store, count: number): Contender {
-  return {
-    name: 'for await, position and payload',
-    round: () =>
-      rate(count, async () => {
-        for await (const event of store.all<WorkloadEvent>()) sink.sum += touchTwo(event)
-      }),
-  }
+function inBatches(
+  store: Store,
+  count: number,
+  read: (event: RecordedEvent<WorkloadEvent>) => number,
+): Contender {
+  const round = () =>
+    rate(count, async () => {
+      let sum = 0
+      for await (const batch of store.all<WorkloadEvent>().batches()) {
+        for (const event of batch) sum += read(event)
+      }
+      touch(sum)
+    })
+  return { name: 'batches()', kind: 'tetralog', round }
+}
+
+function inLoop(store: Store, count: number): Contender {
+  const round = () =>
+    rate(count, async () => {
+      let sum = 0
+      for await (const event of store.all<WorkloadEvent>()) sum += touchTwo(event)
+      touch(sum)
+    })
+  return { name: 'for await', kind: 'tetralog', round }
 }
 
 async function scanRawFile(settings: Settings, events: Events): Promise<number> {
-  const path = join(settings.folder, 'raw')
-  const file = new RawFile(path, events.length)
+  using file = new RawFile(join(settings.folder, 'raw'), events.length)
   for (const group of groupsOf(events, batchSize)) file.append(group)
-  try {
-    return await rate(events.length, () =>
-      file.scan((payload) => {
-        sink.sum += payload.length
-      }),
-    )
-  } finally {
-    file.close()
-    rmSync(path)
-  }
+  return await rate(events.length, () => {
+    let sum = 0
+    file.scan((payload) => {
+      sum += payload.length
+    })
+    touch(sum)
+  })
 }

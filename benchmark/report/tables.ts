@@ -1,0 +1,84 @@
+// The tables of docs/performance.md, in Markdown.
+import type { Comparison } from '../compare/results.js'
+import { formatShort, formatValue, formatWhole } from '../format.js'
+import type { Growth } from '../growth/results.js'
+import type { Header } from '../machine.js'
+
+type Row = readonly string[]
+
+export function targetsTable({ verdicts }: Comparison): string {
+  const rows = verdicts.map(({ target, asked, measured, met }): Row => {
+    return [target, asked, measured, met === 'missed' ? '**missed**' : met]
+  })
+  return table(['', 'asked', 'measured', ''], rows)
+}
+
+export function resultsTable(comparison: Comparison): string {
+  let previous = ''
+  const rows = comparison.results.map((result): Row => {
+    const { measurement, contender, kind, median, unit, ratioToRaw, ratioToBestPeer } = result
+    const heading = measurement === previous ? '' : measurement
+    previous = measurement
+    const who = kind === 'tetralog' ? `**${contender}**` : contender
+    const value = `${formatValue(median, unit)} ${unit}`
+    return [heading, who, value, ratio(ratioToRaw), ratio(ratioToBestPeer)]
+  })
+  const names = ['', '', 'median', '× raw file', '× best other store']
+  return [setup(comparison), table(names, rows)].join('\n\n')
+}
+
+export function growthTable(growth: Growth): string {
+  const rows = growth.points.map((point): Row => {
+    const { events, shape, append, opening, reads, scan, everything } = point
+    const rates = [append.appendedPerSecond, reads.latestPerSecond, reads.streamsPerSecond]
+    const queries = [reads.queriesPerSecond, reads.countsPerSecond, scan.eventsPerSecond]
+    const memory = [opening.memory, append.memory.peak, scan.memory.peak, everything.memory.peak]
+    return [
+      ...[formatWhole(events), shape],
+      ...[...rates, ...queries].map(formatShort),
+      ...[opening.warmMs, opening.coldMs].map((ms) => (ms === undefined ? '–' : ms.toFixed(1))),
+      memory.map((kiB) => formatShort(kiB / 1024)).join(' / '),
+      ...[point.bytesPerEvent, point.indexBytesPerEvent].map((bytes) => bytes.toFixed(1)),
+      point.coldEventsPerSecond === undefined ? '–' : formatShort(point.coldEventsPerSecond),
+    ]
+  })
+  const names = [
+    ...['events', 'of', 'appended/s', 'latest/s', 'last 50 of a stream/s'],
+    ...['100 events of a query/s', 'counts/s', 'scan, events/s', 'open, warm, ms', 'cold, ms'],
+    ...['anonymous MiB: open / append / scan / query', 'bytes/event', 'of them not the log'],
+    'cold streams, events/s',
+  ]
+  const notes = [`Bare Node has ${formatShort(growth.bareMemoryKiB / 1024)} MiB.`]
+  if (growth.deviceReadsPerSecond !== undefined) {
+    const reads = formatWhole(growth.deviceReadsPerSecond)
+    notes.push(`The device gave ${reads} random reads a second at depth 32.`)
+  }
+  return [`${describeRun(growth)} ${notes.join(' ')}`, table(names, rows)].join('\n\n')
+}
+
+function setup(comparison: Comparison): string {
+  const { settings, peers, missing } = comparison
+  const { events, entities, rounds } = settings
+  const sizes = `${formatWhole(events)} events, ${rounds} rounds, up to ${formatWhole(entities)} entities.`
+  const beside = peers.map(({ name, version, setup: how }) => `- ${name} ${version}: ${how}`)
+  const notes = [...beside, ...missing.map((sentence) => `- ${sentence}`)]
+  return [
+    `${describeRun(comparison)} ${sizes}`,
+    ...(notes.length > 0 ? [notes.join('\n')] : []),
+  ].join('\n\n')
+}
+
+function describeRun({ date, machine, versions }: Header): string {
+  const where = `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.fileSystem}`
+  const what = `Node.js ${versions.node}, tetralog ${versions.tetralog}`
+  return `Measured on ${date.slice(0, 10)}: ${where}, ${machine.system}, ${what}.`
+}
+
+function table(names: Row, rows: readonly Row[]): string {
+  const write = (cells: Row) => `| ${cells.join(' | ')} |`.replaceAll('|  |', '| |')
+  return [write(names), write(names.map(() => '---')), ...rows.map(write)].join('\n')
+}
+
+function ratio(value: number | undefined): string {
+  return value === undefined ? '' : `${formatShort(value)} ×`
+}

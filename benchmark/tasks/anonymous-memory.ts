@@ -1,0 +1,33 @@
+// How much memory of this process is not backed by a file.
+import { readFileSync } from 'node:fs'
+
+const sampleEveryMs = 10
+
+/** In KiB. */
+export function anonymousMemory(): number {
+  return parseAnonymousMemory(readFileSync('/proc/self/status', 'utf8'))
+}
+
+export function parseAnonymousMemory(status: string): number {
+  return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN)
+}
+
+/** The highest of samples, which are taken when it is asked to and not more often than makes sense. */
+export class MemoryPeak {
+  #highest = anonymousMemory()
+  #next = 0
+
+  sample(): void {
+    const now = performance.now()
+    if (now < this.#next) return
+    this.#next = now + sampleEveryMs
+    this.#highest = Math.max(this.#highest, anonymousMemory())
+  }
+
+  /** In KiB. */
+  get highest(): number {
+    this.#next = 0
+    this.sample()
+    return this.#highest
+  }
+}
