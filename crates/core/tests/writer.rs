@@ -27,7 +27,6 @@ struct Faults {
     full: AtomicBool,
     slow_indexes: AtomicBool,
     syncs: AtomicU64,
-    writes: AtomicU64,
     last_writer: Mutex<Option<ThreadId>>,
     /// While it is shut, syncs of segments do not return.
     gate: Gate,
@@ -116,7 +115,6 @@ impl File for FaultyFile {
             return Err(io::Error::from_raw_os_error(5));
         }
         if self.segment {
-            self.faults.writes.fetch_add(1, Ordering::SeqCst);
             *self.faults.last_writer.lock() = Some(std::thread::current().id());
         }
         self.inner.write_at(bytes, offset)
@@ -432,41 +430,48 @@ fn a_large_append_of_few_strings_fits_whatever_the_active_segment() {
     assert_eq!(receipt.count, 65_536);
 }
 
-/// Submits one event from the sequence number on and returns once its frame is written.
-fn submit_one(store: &Store, faults: &Faults, sequence: u32, sink: &Arc<Collector>) {
-    let before = faults.writes.load(Ordering::SeqCst);
+fn submit_one(store: &Store, sequence: u32, sink: &Arc<Collector>) {
     let mut submission = SubmissionBuilder::new();
     submission.push(sequence, &[event("a", "f", b"")], &AppendOptions::default());
     store.submit(submission.finish(), Arc::clone(sink) as Arc<dyn OutcomeSink>).unwrap();
+}
+
+/// Submits one event and returns when its sync has begun, and cannot end.
+fn submit_and_hold_its_sync(store: &Store, faults: &Faults, sink: &Arc<Collector>) {
+    faults.gate.set(true);
+    let before = faults.syncs.load(Ordering::SeqCst);
+    submit_one(store, 0, sink);
     let deadline = Instant::now() + Duration::from_secs(10);
-    while faults.writes.load(Ordering::SeqCst) == before {
-        assert!(Instant::now() < deadline, "append {sequence} is never written");
+    while faults.syncs.load(Ordering::SeqCst) == before {
+        assert!(Instant::now() < deadline, "the append is never synced");
         std::thread::yield_now();
     }
 }
 
 #[test]
-fn the_next_group_is_written_while_one_is_synced() {
+fn what_comes_while_a_group_is_synced_shares_the_next_sync() {
     let (store, faults, _) = faulty(small());
     let sink = Arc::new(Collector::default());
-    faults.gate.set(true);
-    submit_one(&store, &faults, 0, &sink);
-    submit_one(&store, &faults, 1, &sink);
+    submit_and_hold_its_sync(&store, &faults, &sink);
+    let before = faults.syncs.load(Ordering::SeqCst);
+    for sequence in 1..=10 {
+        submit_one(&store, sequence, &sink);
+    }
     assert!(sink.outcomes.lock().is_empty(), "nothing is acknowledged before it is synced");
     assert_eq!(store.head().unwrap(), None, "nor is it seen");
     faults.gate.set(false);
-    let order: Vec<u32> = sink.wait(2).iter().map(|(sequence, _)| *sequence).collect();
-    assert_eq!(order, [0, 1]);
-    assert_eq!(store.head().unwrap(), Some(1));
+    let order: Vec<u32> = sink.wait(11).iter().map(|(sequence, _)| *sequence).collect();
+    assert_eq!(order, (0..=10).collect::<Vec<u32>>());
+    assert_eq!(faults.syncs.load(Ordering::SeqCst), before + 1);
+    assert_eq!(store.head().unwrap(), Some(10));
 }
 
 #[test]
-fn a_failed_sync_rejects_what_was_written_meanwhile() {
+fn a_failed_sync_rejects_what_was_built_meanwhile() {
     let (store, faults, _) = faulty(small());
     let sink = Arc::new(Collector::default());
-    faults.gate.set(true);
-    submit_one(&store, &faults, 0, &sink);
-    submit_one(&store, &faults, 1, &sink);
+    submit_and_hold_its_sync(&store, &faults, &sink);
+    submit_one(&store, 1, &sink);
     faults.syncs_fail.store(true, Ordering::SeqCst);
     faults.gate.set(false);
     for (nth, (sequence, outcome)) in sink.wait(2).into_iter().enumerate() {

@@ -3,9 +3,9 @@
 //!
 //! Two threads take turns: while one syncs a group, the other builds and writes the next. A caller
 //! that waits for its append does the work itself when nobody else is at it. So the state has two
-//! locks, always taken in this order: that of the sequencer, which builds and writes, and that of the
-//! release. Who has written a group takes the second before giving up the first, so groups are
-//! released in the order in which they were written.
+//! locks, always taken in this order: that of the sequencer, which builds groups, and that of the
+//! release. Who has built a group takes the second, writes, and gives up the first: so groups are
+//! released in the order in which they were built, and what comes during a sync shares the next one.
 //!
 //! Invariant: an outcome is released only when all that it was judged against is released, and at the
 //! durability that its append asked for. After one failed write or sync nothing is acknowledged.
@@ -33,8 +33,8 @@ use crate::shared::Shared;
 use delivery::Delivery;
 use queue::{Duty, Queue, Ticket, Work};
 pub use queue::{Outcome, OutcomeSink, Receipt};
-use release::Release;
 pub(crate) use release::{Durable, Reached};
+use release::{Held, Release};
 use sequencer::Sequencer;
 pub(crate) use sequencer::Start;
 
@@ -50,7 +50,7 @@ pub(crate) struct Writer {
     keeper: Arc<Keeper>,
     durable: Arc<Durable>,
     sequencer: Mutex<Sequencer>,
-    release: Arc<Mutex<Release>>,
+    release: Mutex<Release>,
 }
 
 impl Writer {
@@ -63,25 +63,24 @@ impl Writer {
         start: Start,
     ) -> Result<Self> {
         let queue = Arc::new(Queue::new(shared.options.max_in_flight_bytes));
-        let release = Arc::new(Mutex::new(Release::new(
+        let release = Mutex::new(Release::new(
             Arc::clone(shared),
             Arc::clone(&queue),
             Arc::clone(keeper),
             Arc::clone(&durable),
             head_page,
             start.reached(),
-        )));
+        ));
         let sealed = start.sealed;
         let mut sequencer = Sequencer::new(
             Arc::clone(shared),
             Arc::clone(&queue),
             Arc::clone(keeper),
             Arc::clone(&durable),
-            Arc::clone(&release),
             start,
         );
         if sealed {
-            sequencer.complete_rotation()?;
+            sequencer.complete_rotation(&mut Held::new(&release))?;
         }
         release.lock().store_head(false);
         Ok(Self {
@@ -143,7 +142,7 @@ impl Writer {
             let _ = second.spawn_scoped(scope, || self.work());
             self.work();
         });
-        self.sequencer.lock().finish();
+        self.sequencer.lock().finish(&mut self.release.lock());
         self.keeper.stop();
     }
 
@@ -173,8 +172,18 @@ impl Writer {
         work: VecDeque<Work>,
         delivery: &mut Delivery,
     ) {
-        let written = catch_unwind(AssertUnwindSafe(|| sequencer.sequence(work, delivery)));
-        let mut release = self.release.lock();
+        let mut release = Held::new(&self.release);
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            sequencer.start_group();
+            sequencer.sequence(work, delivery, &mut release);
+            // Here the sync of the group before may be waited for. What has come meanwhile goes along.
+            release.get();
+            let more = self.queue.pop(TURN_BYTES);
+            delivery.owe(&more);
+            sequencer.sequence(more, delivery, &mut release);
+            sequencer.write_group()
+        }));
+        let release = release.get();
         drop(sequencer);
         let released = written.and_then(|written| {
             catch_unwind(AssertUnwindSafe(|| release.release(written, delivery)))

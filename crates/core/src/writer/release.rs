@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::delivery::Delivery;
 use super::queue::Queue;
@@ -97,6 +97,24 @@ impl Durable {
             *synced = written;
         }
         Ok(())
+    }
+}
+
+/// The release, as a turn holds it: from the moment that it needs it to the turn's end.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    release: &'a Mutex<Release>,
+    guard: Option<MutexGuard<'a, Release>>,
+}
+
+impl<'a> Held<'a> {
+    pub(super) fn new(release: &'a Mutex<Release>) -> Self {
+        Self { release, guard: None }
+    }
+
+    /// Waits until everything that was written before is released.
+    pub(super) fn get(&mut self) -> &mut Release {
+        self.guard.get_or_insert_with(|| self.release.lock())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::release::{Held, Release};
 use super::sequencer::Sequencer;
 use crate::error::{AtPath, Error, Result};
 use crate::frame::{self, FrameHeader, Kind, SEAL_LEN, Seal};
@@ -24,7 +25,8 @@ impl Sequencer {
 
     /// Makes a fresh segment active, with room for a frame of `bound` bytes. If there is no space, the
     /// old segment stays as it is; if a write fails, the store is poisoned.
-    pub(super) fn rotate(&mut self, bound: u64) -> Result<()> {
+    pub(super) fn rotate(&mut self, bound: u64, release: &mut Held<'_>) -> Result<()> {
+        let release = release.get();
         let size = self.next_size().max(HEADER_PAGE + bound + SEAL_LEN);
         let spare = match self.keeper.spare(self.active.header.number + 1, size) {
             Ok(spare) => spare,
@@ -32,22 +34,22 @@ impl Sequencer {
                 self.spare_requested = false;
                 return Err(error);
             }
-            Err(error) => return Err(self.poison(&error)),
+            Err(error) => return Err(self.poison(&error, release)),
         };
-        self.seal().map_err(|error| self.poison(&error))?;
-        self.start_segment(&spare).map_err(|error| self.poison(&error))
+        self.seal().map_err(|error| self.poison(&error, release))?;
+        self.start_segment(&spare, release).map_err(|error| self.poison(&error, release))
     }
 
     /// Starts the segment behind one that is sealed already.
-    pub(super) fn succeed(&mut self, bound: u64) -> Result<()> {
+    pub(super) fn succeed(&mut self, bound: u64, release: &mut Held<'_>) -> Result<()> {
         let size = self.next_size().max(HEADER_PAGE + bound + SEAL_LEN);
         let spare = self.keeper.spare(self.active.header.number + 1, size)?;
-        self.start_segment(&spare)
+        self.start_segment(&spare, release.get())
     }
 
-    fn poison(&self, error: &Error) -> Error {
+    fn poison(&self, error: &Error, release: &Release) -> Error {
         self.shared.poison(&error.to_string());
-        self.release.lock().store_head(false);
+        release.store_head(false);
         self.shared.poisoned().unwrap_or(Error::Closed)
     }
 
@@ -79,7 +81,7 @@ impl Sequencer {
         Ok(())
     }
 
-    fn start_segment(&mut self, spare: &Spare) -> Result<()> {
+    fn start_segment(&mut self, spare: &Spare, release: &mut Release) -> Result<()> {
         let mut salt = [0; 8];
         self.shared.host.random(&mut salt);
         let header = SegmentHeader {
@@ -114,7 +116,7 @@ impl Sequencer {
         self.spare_requested = false;
         let reached = self.reached();
         self.durable.set_started(&reached);
-        self.release.lock().publish(reached);
+        release.publish(reached);
         Ok(())
     }
 }

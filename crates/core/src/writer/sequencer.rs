@@ -4,13 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::delivery::Delivery;
 use super::group::{Dictionary, Group};
 use super::heads::Heads;
 use super::queue::{Outcome, Queue, Receipt, Submission, Work};
-use super::release::{Durable, Reached, Release};
+use super::release::{Durable, Held, Reached, Release};
 use crate::chain::Lanes;
 use crate::error::{AtPath, Error, Result};
 use crate::event::IdMaker;
@@ -83,7 +81,6 @@ pub(super) struct Sequencer {
     queue: Arc<Queue>,
     pub(super) keeper: Arc<Keeper>,
     pub(super) durable: Arc<Durable>,
-    pub(super) release: Arc<Mutex<Release>>,
     mode: WriteMode,
     pub(super) active: Arc<Segment>,
     pub(super) active_size: u64,
@@ -112,7 +109,6 @@ impl Sequencer {
         queue: Arc<Queue>,
         keeper: Arc<Keeper>,
         durable: Arc<Durable>,
-        release: Arc<Mutex<Release>>,
         start: Start,
     ) -> Self {
         let relaxed = shared.options.durability != Durability::Sync;
@@ -122,7 +118,6 @@ impl Sequencer {
             queue,
             keeper,
             durable,
-            release,
             active: start.active,
             active_size: start.active_size,
             offset: start.offset,
@@ -144,37 +139,41 @@ impl Sequencer {
     }
 
     /// Completes a rotation that was cut short between seal and successor.
-    pub(super) fn complete_rotation(&mut self) -> Result<()> {
+    pub(super) fn complete_rotation(&mut self, release: &mut Held<'_>) -> Result<()> {
         self.active.set_sealed();
-        self.succeed(HEADER_PAGE)
+        self.succeed(HEADER_PAGE, release)
     }
 
-    /// Judges the appends of some work and writes them. Outcomes are decided; those of the last group
-    /// are left for the caller to release, and all before it are released.
+    /// Judges the appends of some work and puts them into the group. What does not fit into one group is
+    /// written and released; the last one is left open.
     pub(super) fn sequence(
         &mut self,
         work: VecDeque<Work>,
         delivery: &mut Delivery,
-    ) -> Result<Reached> {
-        self.start_group();
+        release: &mut Held<'_>,
+    ) {
         for one in work {
             match one {
                 Work::Append(submission) => {
-                    self.appends(&submission, delivery);
+                    self.appends(&submission, delivery, release);
                     self.queue.give_back(submission.bytes);
                 }
                 Work::Sync(request) => delivery.request(request),
             }
         }
-        self.write_group()
     }
 
-    fn appends(&mut self, submission: &Submission, delivery: &mut Delivery) {
+    fn appends(
+        &mut self,
+        submission: &Submission,
+        delivery: &mut Delivery,
+        release: &mut Held<'_>,
+    ) {
         for (_, append) in &submission.appends {
             let outcome = match append {
                 Ok(range) => {
                     let bytes = submission.bytes.get(range.clone()).unwrap_or_default();
-                    self.append(bytes, delivery)
+                    self.append(bytes, delivery, release)
                 }
                 Err(error) => Err(error.clone()),
             };
@@ -182,7 +181,7 @@ impl Sequencer {
         }
     }
 
-    fn append(&mut self, bytes: &[u8], delivery: &mut Delivery) -> Outcome {
+    fn append(&mut self, bytes: &[u8], delivery: &mut Delivery, release: &mut Held<'_>) -> Outcome {
         let append = Append::decode(bytes, self.shared.options.max_payload_bytes)?;
         loop {
             if let Some(error) = self.shared.poisoned() {
@@ -202,7 +201,7 @@ impl Sequencer {
                     self.interval |= append.durability == Some(Durability::Interval);
                     return Ok(receipt);
                 }
-                Verdict::CommitFirst => self.commit(delivery),
+                Verdict::CommitFirst => self.commit(delivery, release),
                 Verdict::NeedsSegment(bound) if bound > FRAME_MAX_BYTES => {
                     return Err(Error::LimitExceeded {
                         argument: "events".into(),
@@ -212,7 +211,7 @@ impl Sequencer {
                     });
                 }
                 Verdict::NeedsSegment(bound) => {
-                    self.rotate(bound)?;
+                    self.rotate(bound, release)?;
                     self.start_group();
                 }
             }
@@ -220,13 +219,14 @@ impl Sequencer {
     }
 
     /// Writes and releases the group in the middle of the work.
-    fn commit(&mut self, delivery: &mut Delivery) {
+    fn commit(&mut self, delivery: &mut Delivery, release: &mut Held<'_>) {
+        let release = release.get();
         let written = self.write_group();
-        self.release.lock().release(written, delivery);
+        release.release(written, delivery);
         self.start_group();
     }
 
-    fn start_group(&mut self) {
+    pub(super) fn start_group(&mut self) {
         self.heads.trim();
         self.dictionary.trim();
         let now = self.shared.host.unix_ns() / 1000;
@@ -235,7 +235,7 @@ impl Sequencer {
     }
 
     /// Writes the group; returns how far the log is then.
-    fn write_group(&mut self) -> Result<Reached> {
+    pub(super) fn write_group(&mut self) -> Result<Reached> {
         if let Some(error) = self.shared.poisoned() {
             return Err(error);
         }
@@ -346,12 +346,12 @@ impl Sequencer {
     }
 
     /// Leaves the log synced, and says so in HEAD.
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&mut self, release: &mut Release) {
         if self.durable.sync().is_err() {
-            self.release.lock().store_head(false);
+            release.store_head(false);
             return;
         }
-        self.release.lock().close();
+        release.close();
         // Opening allocates it again; what comes next stays filled with zeros.
         let unused = (self.offset + UNSYNCED_MAX_BYTES).min(self.active_size);
         let _ = self.active.file().release(unused..self.active_size);
