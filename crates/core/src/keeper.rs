@@ -17,7 +17,7 @@ use crate::index::{Part, Stretch, Tail};
 use crate::manifest::Manifest;
 use crate::segment::{HeaderPage, Segment};
 use crate::shared::Shared;
-use crate::upkeep::{cover, merge_directory, merge_sealed, unwritten, write_run};
+use crate::upkeep::{cover, merge_directory, merge_runs, merge_sealed, unwritten, write_run};
 use crate::writer::{Durable, Reached};
 
 /// Jobs that may wait before the writer is held back.
@@ -301,6 +301,7 @@ impl Keeper {
         let waiting = self.state.lock().unmerged;
         let _ = merge_sealed(&self.shared, &mut between);
         self.merged(waiting);
+        let _ = merge_runs(&self.shared, &mut between);
         let _ = cover(&self.shared, &mut between);
         let mut unless_closing = || {
             between()?;

@@ -2,12 +2,13 @@
 //! the directory over all of them. What is to be done is read off the layout, so that whatever was
 //! missed, failed or lost is done the next time.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{AtPath, Error, Result};
 use crate::fs::read_exact_at;
 use crate::index::directory::{self, Coverage, DirectoryFile, Family, Pace};
-use crate::index::{IndexFile, Part, Tail, merge_parts};
+use crate::index::{IndexFile, Part, RUN_MAX_EVENTS, Tail, due, merge_parts};
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::{Layout, Shared};
 
@@ -74,29 +75,77 @@ fn merge_segment(shared: &Shared, segment: &Arc<Segment>, pace: Pace<'_>) -> Res
             Part::Tail(_) => return Ok(()),
         }
     }
-    let mut next = (HEADER_PAGE, segment.header.base_position);
     // A seal may have been read again behind a run that has it already.
     files.retain(|file| file.count() > 0 || !is_repeated(file, &layout));
-    for file in &files {
-        if (file.extent().start, file.base()) != next {
-            return Ok(());
-        }
-        next = (file.extent().end, file.base() + u64::from(file.count()));
-    }
-    let Some(stretch) = files.last().map(|last| last.stretch()) else { return Ok(()) };
-    let path = segment.index_path();
-    match merge_parts(&*shared.fs, &path, segment, &files, stretch, pace) {
-        Err(Error::StaleIndex { path }) => {
-            shared.rebuild(&shared.view(), &path)?;
-            return Ok(());
-        }
-        other => other?,
-    }
-    if let Some(index) = IndexFile::open(&*shared.fs, &path, segment, HEADER_PAGE) {
-        shared.adopt(index);
+    let start = (HEADER_PAGE, segment.header.base_position);
+    if files.first().is_some_and(|first| (first.extent().start, first.base()) == start)
+        && merge_files(shared, &segment.index_path(), &files, pace)?
+    {
         remove_runs(shared, segment.header.number);
     }
     Ok(())
+}
+
+/// Merges runs of the active segment where several are of a size, so that streams and queries ask few
+/// parts, and names that come again and again take little space.
+pub(crate) fn merge_runs(shared: &Shared, pace: Pace<'_>) -> Result<()> {
+    loop {
+        let layout = shared.layout();
+        let Some(active) = layout.segments.last().filter(|segment| !segment.is_sealed()) else {
+            return Ok(());
+        };
+        let runs = layout.parts.iter().filter(|part| Arc::ptr_eq(part.segment(), active));
+        let mut runs: Vec<Arc<IndexFile>> = runs
+            .filter_map(|part| match part {
+                Part::File(file) => Some(Arc::clone(file)),
+                Part::Tail(_) => None,
+            })
+            .collect();
+        let sizes: Vec<usize> = runs.iter().map(|run| run.count() as usize).collect();
+        let Some(first) = due(&sizes, RUN_MAX_EVENTS as usize) else { return Ok(()) };
+        let runs = runs.split_off(first);
+        let Some(path) = runs.first().map(|run| run.path().to_owned()) else { return Ok(()) };
+        if !merge_files(shared, &path, &runs, pace)? {
+            return Ok(());
+        }
+        for merged in runs.iter().skip(1) {
+            let _ = shared.fs.remove(merged.path());
+        }
+    }
+}
+
+/// Writes one index for several that follow each other; it answers from then on. False if there is
+/// none: they do not follow each other, or one of them is damaged and was built again.
+fn merge_files(
+    shared: &Shared,
+    path: &Path,
+    files: &[Arc<IndexFile>],
+    pace: Pace<'_>,
+) -> Result<bool> {
+    let follow = |pair: &[Arc<IndexFile>]| match pair {
+        [one, next] => {
+            one.extent().end == next.extent().start
+                && one.base() + u64::from(one.count()) == next.base()
+        }
+        _ => false,
+    };
+    let (Some(first), Some(last)) = (files.first(), files.last()) else { return Ok(false) };
+    if !files.windows(2).all(follow) {
+        return Ok(false);
+    }
+    let segment = first.segment();
+    match merge_parts(&*shared.fs, path, segment, files, last.stretch(), pace) {
+        Err(Error::StaleIndex { path }) => {
+            shared.rebuild(&shared.view(), &path)?;
+            return Ok(false);
+        }
+        other => other?,
+    }
+    let Some(merged) = IndexFile::open(&*shared.fs, path, segment, first.extent().start) else {
+        return Ok(false);
+    };
+    shared.adopt(merged);
+    Ok(true)
 }
 
 /// Whether an index without events covers nothing that another of its segment does not.

@@ -15,6 +15,7 @@ mod set;
 mod sorter;
 mod table;
 mod tail;
+mod tiers;
 mod write;
 mod zones;
 
@@ -32,6 +33,7 @@ pub(crate) use file::{Extent, IndexFile, Stretch};
 pub(crate) use hash::{id_hash, name_hash};
 pub(crate) use merge::merge_parts;
 pub(crate) use tail::{Keys, Tail};
+pub(crate) use tiers::due;
 pub(crate) use zones::Zone;
 
 /// Stands in an entity's postings for a version whose event is damaged.

@@ -21,8 +21,6 @@ use crate::error::{Error, Result};
 pub(crate) use build::{Pace, from_part, merge};
 pub(crate) use file::{Coverage, DirectoryFile};
 
-/// So many neighbours of one size are merged.
-const FAN_OUT: usize = 4;
 /// Rows of the largest file of the smallest size.
 const SMALLEST_ROWS: usize = 1024;
 
@@ -115,23 +113,19 @@ impl Directory {
         replaced
     }
 
-    /// The files to merge next: the longest row of neighbours at the end that are of one size or
-    /// smaller, if there are several.
+    /// The files to merge next, if some are due.
     pub(crate) fn due(&self) -> Option<Vec<Arc<DirectoryFile>>> {
-        let size = |file: &DirectoryFile| (file.count() / SMALLEST_ROWS).checked_ilog(FAN_OUT);
-        let sizes = |file: &Arc<DirectoryFile>| size(file).map_or(0, |size| size + 1);
-        let largest = self.files.iter().map(sizes).max()?;
-        (0..=largest).find_map(|limit| {
-            let mut next = None;
-            let small = self.files.iter().rev().take_while(|file| {
-                let touches = next.is_none_or(|next| file.positions().end == next);
-                next = Some(file.positions().start);
-                touches && sizes(file) <= limit && !file.is_damaged()
-            });
-            let mut group: Vec<_> = small.cloned().collect();
-            group.reverse();
-            (group.len() >= FAN_OUT).then_some(group)
-        })
+        let mut next = None;
+        let touching = self.files.iter().rev().take_while(|file| {
+            let touches = next.is_none_or(|next| file.positions().end == next);
+            next = Some(file.positions().start);
+            touches && !file.is_damaged()
+        });
+        let mut files: Vec<_> = touching.cloned().collect();
+        files.reverse();
+        let sizes: Vec<usize> = files.iter().map(|file| file.count()).collect();
+        let start = super::due(&sizes, SMALLEST_ROWS)?;
+        Some(files.split_off(start))
     }
 }
 
