@@ -196,6 +196,9 @@ pub enum Error {
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
+    /// Whoever watched the work gave it up.
+    #[error("the work was given up; nothing was changed")]
+    Cancelled,
     /// An index file does not match its checksums. Never leaves the engine: the index is built again.
     #[error("the index {} is damaged and has to be built again", path.display())]
     StaleIndex {
@@ -226,6 +229,7 @@ impl Error {
             Self::Poisoned { .. } => "ERR_POISONED",
             Self::ReadOnly { .. } => "ERR_READ_ONLY",
             Self::Closed => "ERR_CLOSED",
+            Self::Cancelled => "ERR_CANCELLED",
         }
     }
 

@@ -8,9 +8,10 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::fs::OpenMode;
 use crate::head::{Head, HeadPage};
-use crate::index::{IndexFile, Part, RUN_MAX_EVENTS, Tail, index_frames};
+use crate::index::{IndexFile, Part, RUN_MAX_BYTES, RUN_MAX_EVENTS, Tail, index_frames};
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::Shared;
+use crate::upkeep::load_directory;
 use crate::writer::Start;
 
 /// How far a follower is.
@@ -79,7 +80,7 @@ impl Follower {
                 break;
             }
             let (active, tail) = (Arc::clone(&place.active), Arc::clone(&place.tail));
-            let scanned = index_frames(&active, &tail, place.offset, limit, false, None)?;
+            let scanned = index_frames(&active, &tail, place.offset, limit, false)?;
             shared.report(&scanned.damage);
             place.offset = scanned.end;
             place.next_position = scanned.next_position;
@@ -94,7 +95,9 @@ impl Follower {
             active.set_sealed();
             place.sealed = true;
         }
-        if place.tail.count() >= RUN_MAX_EVENTS {
+        let covered = place.offset - place.tail.extent().start;
+        let full = place.tail.count() >= RUN_MAX_EVENTS || covered >= RUN_MAX_BYTES;
+        if full && place.tail.count() > 0 {
             let tail = Arc::new(Tail::new(&place.active, place.next_position, place.offset));
             place.tail = Arc::clone(&tail);
             shared.change_layout(|layout| layout.parts.push(Part::Tail(tail)));
@@ -140,11 +143,12 @@ fn adopt_files(shared: &Shared, current: &Arc<Tail>) {
         }
         let segment = tail.segment();
         let run = shared.run_path(segment.header.number, tail.extent().start);
-        for path in [segment.index_path(), run] {
-            if let Some(file) = IndexFile::open(&*shared.fs, &path, segment) {
+        for (path, start) in [(segment.index_path(), HEADER_PAGE), (run, tail.extent().start)] {
+            if let Some(file) = IndexFile::open(&*shared.fs, &path, segment, start) {
                 shared.adopt(file);
                 break;
             }
         }
     }
+    load_directory(shared);
 }

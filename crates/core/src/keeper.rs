@@ -1,5 +1,6 @@
-//! Work beside the writer: the next segment's file, runs, and the indexes of sealed segments.
-//! One thread, in order; the writer waits for it only when it falls far behind.
+//! Work beside the writer: the next segment's file, and the derived files. One thread. What the writer
+//! may have to wait for (a spare, a run) is done at once, also in the middle of long work (merging), so
+//! that appends go on meanwhile; the writer waits only when the keeper falls far behind.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,14 +13,19 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::{AtPath, Error, Result};
 use crate::fs::{File, OpenMode};
-use crate::index::{IndexFile, Stretch, Tail, index_frames};
+use crate::index::{Part, Stretch, Tail};
 use crate::manifest::Manifest;
-use crate::segment::{HEADER_PAGE, HeaderPage, Segment};
+use crate::segment::{HeaderPage, Segment};
 use crate::shared::Shared;
+use crate::upkeep::{cover, merge_directory, merge_runs, merge_sealed, unwritten, write_run};
 use crate::writer::{Durable, Reached};
 
 /// Jobs that may wait before the writer is held back.
 const BACKLOG_MAX: usize = 4;
+/// Sealed segments that may wait to be indexed before the writer is held back.
+const UNMERGED_MAX: usize = 4;
+/// Tails whose file could not be written before no further segment is begun.
+const UNWRITTEN_MAX: usize = 8;
 /// Zeros written at once; how long a hand-over of an unfinished spare takes at most.
 const ZEROS: usize = 1 << 20;
 
@@ -39,8 +45,10 @@ pub(crate) enum Job {
     Spare { number: u64, size: u64, zeros: bool },
     /// Write the index of a tail, which ends at a place in the log, as a run.
     Run { tail: Arc<Tail>, stretch: Stretch, end: Reached },
-    /// Write the index of a sealed segment and give back its unused space.
+    /// Make the index of a sealed segment and give back its unused space.
     Seal { segment: Arc<Segment>, stretch: Stretch },
+    /// Try again what could not be written.
+    Upkeep,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +58,10 @@ struct State {
     /// The last number that the writer asked for: the files up to it are the writer's alone.
     handed: u64,
     backlog: usize,
+    /// Sealed segments that nobody tried to make one index of yet.
+    unmerged: usize,
+    /// Why the last tail could not be written.
+    unwritten: Option<Error>,
 }
 
 /// The keeper of a store that is open for writing.
@@ -63,6 +75,8 @@ pub(crate) struct Keeper {
     changed: Condvar,
     /// The writer needs the spare now, filled with zeros or not.
     hurry: AtomicBool,
+    /// Work that can wait for the next opening is given up.
+    closing: AtomicBool,
     jobs: Mutex<Option<Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -85,6 +99,7 @@ impl Keeper {
             state: Mutex::new(State { spare, ..State::default() }),
             changed: Condvar::new(),
             hurry: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             jobs: Mutex::new(Some(sender)),
             thread: Mutex::new(None),
         });
@@ -112,7 +127,7 @@ impl Keeper {
     /// Waits until the keeper is not far behind: memory for what it has not written stays bounded.
     pub(crate) fn wait_for_backlog(&self) {
         let mut state = self.state.lock();
-        while state.backlog > BACKLOG_MAX {
+        while state.backlog > BACKLOG_MAX || state.unmerged > UNMERGED_MAX {
             self.changed.wait(&mut state);
         }
     }
@@ -122,6 +137,7 @@ impl Keeper {
     pub(crate) fn stop(&self) {
         self.jobs.lock().take();
         self.hurry.store(true, Ordering::Release);
+        self.closing.store(true, Ordering::Release);
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             let _ = thread.join();
@@ -132,7 +148,11 @@ impl Keeper {
     }
 
     /// The file of a segment, of at least `size` bytes: the prepared one, or one made now.
+    ///
+    /// Fails while many tails could not be written: a segment's worth of them is all that memory has to
+    /// hold.
     pub(crate) fn spare(&self, number: u64, size: u64) -> Result<Spare> {
+        self.refuse_unwritten()?;
         let mut state = self.state.lock();
         self.hurry.store(true, Ordering::Release);
         while state.preparing {
@@ -200,24 +220,102 @@ impl Keeper {
         Ok(())
     }
 
+    fn refuse_unwritten(&self) -> Result<()> {
+        let failed = self.state.lock().unwritten.clone();
+        match failed.filter(|_| unwritten(&self.shared.layout()).len() > UNWRITTEN_MAX) {
+            Some(error) => {
+                self.ask(Job::Upkeep);
+                Err(error)
+            }
+            None => Ok(()),
+        }
+    }
+
     fn run(&self, jobs: &Receiver<Job>) {
+        self.upkeep(jobs);
         while let Ok(job) = jobs.recv() {
-            // A derived file that cannot be written is missing, no more: the log has it all, and the
-            // index in memory goes on answering.
-            let done = catch_unwind(AssertUnwindSafe(|| match job {
-                Job::Spare { number, size, zeros } => self.spare_job(number, size, zeros),
-                Job::Run { tail, stretch, end } => self.write_run(&tail, stretch, &end),
-                Job::Seal { segment, stretch } => self.index_sealed(&segment, stretch),
-            }));
+            self.work(job);
+            self.upkeep(jobs);
+        }
+    }
+
+    /// Does a job. A derived file that cannot be written is missing, no more: the log has it all, and
+    /// the index in memory goes on answering until the file is tried again.
+    fn work(&self, job: Job) {
+        let done = catch_unwind(AssertUnwindSafe(|| match job {
+            Job::Spare { number, size, zeros } => self.spare_job(number, size, zeros),
+            Job::Run { tail, stretch, end } => self.run_job(&tail, stretch, &end),
+            Job::Seal { segment, stretch } => self.seal(&segment, stretch),
+            Job::Upkeep => Ok(()),
+        }));
+        if done.is_err() {
+            self.shared.poison("the keeper stopped unexpectedly");
+        }
+        let mut state = self.state.lock();
+        state.backlog -= 1;
+        state.preparing = false;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// A run stands for frames that nobody looks at again when the store is opened: they have to be
+    /// durable before it is.
+    fn run_job(&self, tail: &Tail, stretch: Stretch, end: &Reached) -> Result<()> {
+        self.durable.reach(end)?;
+        tail.finish(stretch);
+        self.write_runs();
+        Ok(())
+    }
+
+    /// Writes the tails that have no file yet, those too that could not be written before.
+    fn write_runs(&self) {
+        let tails = unwritten(&self.shared.layout());
+        let failed = tails.iter().find_map(|tail| write_run(&self.shared, tail).err());
+        self.state.lock().unwritten = failed;
+    }
+
+    /// Long work on derived files, until no segment that was sealed meanwhile waits for it. What fails
+    /// is tried again after the next job.
+    fn upkeep(&self, jobs: &Receiver<Job>) {
+        loop {
+            let done = catch_unwind(AssertUnwindSafe(|| self.upkeep_once(jobs)));
             if done.is_err() {
                 self.shared.poison("the keeper stopped unexpectedly");
+                self.merged(usize::MAX);
             }
-            let mut state = self.state.lock();
-            state.backlog -= 1;
-            state.preparing = false;
-            drop(state);
-            self.changed.notify_all();
+            if self.state.lock().unmerged == 0 {
+                return;
+            }
         }
+    }
+
+    /// Jobs that come meanwhile are done in between.
+    fn upkeep_once(&self, jobs: &Receiver<Job>) {
+        let mut between = || {
+            while let Ok(job) = jobs.try_recv() {
+                self.work(job);
+            }
+            Ok(())
+        };
+        self.write_runs();
+        let waiting = self.state.lock().unmerged;
+        let _ = merge_sealed(&self.shared, &mut between);
+        self.merged(waiting);
+        let _ = merge_runs(&self.shared, &mut between);
+        let _ = cover(&self.shared, &mut between);
+        let mut unless_closing = || {
+            between()?;
+            if self.closing.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+        };
+        let _ = merge_directory(&self.shared, &mut unless_closing);
+    }
+
+    /// So many sealed segments have had their try.
+    fn merged(&self, segments: usize) {
+        let mut state = self.state.lock();
+        state.unmerged = state.unmerged.saturating_sub(segments);
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// The manifest and the names of segments are part of the log: an error there, but for a full disk,
@@ -265,67 +363,18 @@ impl Keeper {
         let _ = spare.file.sync();
     }
 
-    /// A run stands for frames that nobody looks at again when the store is opened: they have to be
-    /// durable before it is.
-    fn write_run(&self, tail: &Arc<Tail>, stretch: Stretch, end: &Reached) -> Result<()> {
-        let segment = tail.segment();
-        if segment.is_sealed() {
-            // Its index is about to be written as a whole.
-            return Ok(());
-        }
-        self.durable.reach(end)?;
-        let path = self.shared.run_path(segment.header.number, tail.extent().start);
-        tail.write(&*self.shared.fs, &path, stretch)?;
-        if let Some(file) = IndexFile::open(&*self.shared.fs, &path, segment) {
-            self.shared.adopt(file);
-        }
-        Ok(())
-    }
-
-    fn index_sealed(&self, segment: &Arc<Segment>, stretch: Stretch) -> Result<()> {
-        build_index(&self.shared, segment, Some(stretch))?;
-        let length = segment.file_length()?;
-        segment.file().release(segment.end()..length).at(&segment.path)?;
-        self.remove_runs(segment.header.number);
-        Ok(())
-    }
-
-    /// Removes the runs of a segment that has an index.
-    fn remove_runs(&self, number: u64) {
-        let directory = self.shared.directory.join("runs");
-        let prefix = format!("{number:010}-");
-        for name in self.shared.fs.list(&directory).unwrap_or_default() {
-            if name.starts_with(&prefix) {
-                let _ = self.shared.fs.remove(&directory.join(name));
+    /// Writes the last run of a sealed segment, and gives back its unused space.
+    fn seal(&self, segment: &Arc<Segment>, stretch: Stretch) -> Result<()> {
+        self.state.lock().unmerged += 1;
+        for part in &self.shared.layout().parts {
+            if let Part::Tail(tail) = part
+                && Arc::ptr_eq(part.segment(), segment)
+            {
+                tail.finish(stretch);
             }
         }
+        self.write_runs();
+        let length = segment.file_length()?;
+        segment.file().release(segment.end()..length).at(&segment.path)
     }
-}
-
-/// Reads a sealed segment and writes its index; the parts it had until now are replaced. Damage that
-/// is found on the way is reported.
-pub(crate) fn build_index(
-    shared: &Shared,
-    segment: &Arc<Segment>,
-    stretch: Option<Stretch>,
-) -> Result<()> {
-    let tail = Tail::new(segment, segment.header.base_position, HEADER_PAGE);
-    let mut running = segment.first_hash;
-    let scanned =
-        index_frames(segment, &tail, HEADER_PAGE, segment.end(), true, Some(&mut running))?;
-    if !scanned.damage.is_empty() {
-        shared.report(&scanned.damage);
-        return Err(Error::Corrupt { damage: scanned.damage });
-    }
-    let stretch = stretch.unwrap_or(Stretch {
-        recorded_us: scanned.recorded_us,
-        frames: scanned.frames,
-        running,
-    });
-    let path = segment.index_path();
-    tail.write(&*shared.fs, &path, stretch)?;
-    if let Some(file) = IndexFile::open(&*shared.fs, &path, segment) {
-        shared.adopt(file);
-    }
-    Ok(())
 }

@@ -40,6 +40,7 @@ pub mod limits;
 mod manifest;
 mod names;
 mod options;
+mod progress;
 mod query;
 mod record;
 mod recovery;
@@ -47,6 +48,7 @@ mod segment;
 mod shared;
 mod store;
 mod submission;
+mod upkeep;
 mod view;
 mod writer;
 
@@ -56,6 +58,7 @@ pub use event::NewEvent;
 pub use filter::{ClockRange, Filter, Pattern};
 pub use host::{Host, SystemHost};
 pub use options::StoreOptions;
+pub use progress::{OpenProgress, Progress, Unobserved};
 pub use query::{
     Batch, BatchEvent, Explanation, Order, Read, ReadSpec, Subject, Verification, VerifyProgress,
     VerifyReport,

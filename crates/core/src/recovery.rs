@@ -10,14 +10,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{AtPath, Damage, Error, Result};
+use crate::frame::{Kind as FrameKind, SEAL_LEN};
 use crate::fs::{File, Kind, OpenMode, read_exact_at};
 use crate::head::{self, Head, HeadPage};
-use crate::index::{IndexFile, Part, Scanned, Stretch, Tail, index_frames, is_plausible};
-use crate::keeper::{Spare, build_index};
+use crate::index::{
+    IndexFile, Part, Scan, Scanned, Stretch, Tail, index_frames, index_runs, is_plausible,
+};
+use crate::keeper::Spare;
 use crate::limits::{FRAME_MAX_BYTES, SEGMENT_MIN_BYTES, UNSYNCED_MAX_BYTES};
 use crate::manifest::{self, Manifest};
+use crate::progress::Watch;
 use crate::segment::{Found, HEADER_PAGE, HeaderPage, Scanner, Segment, SegmentHeader};
 use crate::shared::Shared;
+use crate::upkeep::{clean, load_directory};
 use crate::writer::Start;
 
 /// Where the lock is.
@@ -177,6 +182,7 @@ pub(crate) fn recover(
     shared: &Shared,
     manifest: &Manifest,
     head: Option<Head>,
+    watch: &Watch<'_>,
 ) -> Result<Recovered> {
     let head = head.filter(|head| head.store_id == manifest.store_id);
     let mode = if shared.options.read_only { OpenMode::Read } else { OpenMode::Write };
@@ -188,13 +194,14 @@ pub(crate) fn recover(
         ));
     };
     shared.report(&found.damage);
+    expect_work(shared, &found.segments, &active, head, watch)?;
     for (nth, segment) in found.segments.iter().enumerate() {
         let next = found.segments.get(nth + 1).unwrap_or(&active);
-        load_sealed(shared, segment, next.header.base_position)?;
+        load_sealed(shared, segment, next.header.base_position, watch)?;
     }
     let number = active.header.number;
     let mut unreadable = found.damage;
-    let recovered = load_active(shared, active, head, found.spare)?;
+    let recovered = load_active(shared, active, head, found.spare, watch)?;
     let listed = manifest.segments.iter().any(|(listed, _)| *listed == number + 1);
     let next = shared.segment_path(number + 1);
     let there = shared.fs.kind(&next).at(&next)?.is_some() && !is_unallocated(shared, &next)?;
@@ -222,7 +229,31 @@ pub(crate) fn recover(
         damage.positions = Some(gap);
     }
     shared.report(&unreadable);
+    load_directory(shared);
+    if !shared.options.read_only {
+        clean(shared);
+    }
     Ok(recovered)
+}
+
+/// Declares what will have to be read, as far as the names of files tell.
+fn expect_work(
+    shared: &Shared,
+    sealed: &[Arc<Segment>],
+    active: &Segment,
+    head: Option<Head>,
+    watch: &Watch<'_>,
+) -> Result<()> {
+    for segment in sealed {
+        let path = segment.index_path();
+        if shared.fs.kind(&path).at(&path)?.is_none() {
+            watch.expect(segment.file_length()?);
+        }
+    }
+    let own = head.filter(|head| head.segment == active.header.number);
+    let length = active.file_length()?;
+    watch.expect(own.map_or(length, |head| head.offset.min(length)).saturating_sub(HEADER_PAGE));
+    watch.report()
 }
 
 #[derive(Debug, Default)]
@@ -321,12 +352,17 @@ fn refuse_unlisted(shared: &Shared, manifest: &Manifest) -> Result<()> {
     }
 }
 
-/// Takes up a sealed segment: by its index, or by reading it.
-fn load_sealed(shared: &Shared, segment: &Arc<Segment>, next_base: u64) -> Result<()> {
+/// Takes up a sealed segment: by its index, or by its runs and reading what they do not cover.
+fn load_sealed(
+    shared: &Shared,
+    segment: &Arc<Segment>,
+    next_base: u64,
+    watch: &Watch<'_>,
+) -> Result<()> {
     segment.set_sealed();
     let path = segment.index_path();
-    let index = IndexFile::open(&*shared.fs, &path, segment)
-        .filter(|index| covers(index, segment, HEADER_PAGE))
+    let index = IndexFile::open(&*shared.fs, &path, segment, HEADER_PAGE)
+        .filter(|index| covers(index, segment))
         .filter(|index| index.base() + u64::from(index.count()) == next_base);
     shared.change_layout(|layout| layout.segments.push(Arc::clone(segment)));
     if let Some(index) = index {
@@ -335,9 +371,15 @@ fn load_sealed(shared: &Shared, segment: &Arc<Segment>, next_base: u64) -> Resul
         return Ok(());
     }
     let length = segment.file_length()?;
-    let tail = Arc::new(Tail::new(segment, segment.header.base_position, HEADER_PAGE));
-    let mut running = segment.first_hash;
-    let scanned = index_frames(segment, &tail, HEADER_PAGE, length, true, Some(&mut running))?;
+    let (start, base, before) = load_runs(shared, segment, watch)?;
+    let covered = segment.end();
+    let scan = Scan { segment, start, base, limit: length, past_damage: true, before, watch };
+    let indexed = index_runs(&scan, &mut |tail| {
+        let part = shared.part_of(tail);
+        shared.change_layout(|layout| layout.parts.push(part));
+        Ok(())
+    })?;
+    let (tail, scanned) = (indexed.tail, indexed.scanned);
     let mut damage = scanned.damage.clone();
     if !scanned.sealed {
         damage.push(segment.damage(
@@ -354,20 +396,19 @@ fn load_sealed(shared: &Shared, segment: &Arc<Segment>, next_base: u64) -> Resul
         }
     }
     shared.report(&damage);
-    shared.change_layout(|layout| layout.parts.push(Part::Tail(tail)));
-    if damage.is_empty() && !shared.options.read_only {
-        // Derived: if it cannot be written, the index in memory answers.
-        let _ = build_index(shared, segment, None);
+    tail.finish(indexed.stretch);
+    if tail.count() > 0 || tail.extent().end > covered {
+        let part = if damage.is_empty() { shared.part_of(tail) } else { Part::Tail(tail) };
+        shared.change_layout(|layout| layout.parts.push(part));
     }
     Ok(())
 }
 
-/// Whether an index covers a segment from `start` up to a frame that is still there.
-fn covers(index: &IndexFile, segment: &Segment, start: u64) -> bool {
+/// Whether an index covers a segment up to a frame that is still there.
+fn covers(index: &IndexFile, segment: &Segment) -> bool {
     let extent = index.extent();
     let mut crc = [0; 4];
-    extent.start == start
-        && extent.end >= 4
+    extent.end >= 4
         && read_exact_at(segment.file(), &mut crc, extent.end - 4).is_ok()
         && u32::from_le_bytes(crc) == extent.last_frame_crc
 }
@@ -378,13 +419,12 @@ fn load_active(
     active: Arc<Segment>,
     head: Option<Head>,
     spare: Option<Spare>,
+    watch: &Watch<'_>,
 ) -> Result<Recovered> {
     let length = active.file_length()?;
     active.advance(HEADER_PAGE);
     shared.change_layout(|layout| layout.segments.push(Arc::clone(&active)));
-    let (start, base, stretch) = load_runs(shared, &active);
-    let tail = Arc::new(Tail::new(&active, base, start));
-    shared.change_layout(|layout| layout.parts.push(Part::Tail(Arc::clone(&tail))));
+    let (start, base, before) = load_runs(shared, &active, watch)?;
     // Zeros stand for a boot that cannot be told from others.
     let boot = shared.host.boot_id();
     let same_boot = head.filter(|head| head.boot_id == boot && boot != [0; 16]);
@@ -394,8 +434,14 @@ fn load_active(
         Some(head) if shared.options.read_only => head.offset.min(length),
         _ => length,
     };
-    let mut running = stretch.running;
-    let mut scanned = index_frames(&active, &tail, start, limit, false, Some(&mut running))?;
+    let scan = Scan { segment: &active, start, base, limit, past_damage: false, before, watch };
+    let indexed = index_runs(&scan, &mut |tail| {
+        let part = shared.part_of(tail);
+        shared.change_layout(|layout| layout.parts.push(part));
+        Ok(())
+    })?;
+    let (tail, mut scanned, stretch) = (indexed.tail, indexed.scanned, indexed.stretch);
+    shared.change_layout(|layout| layout.parts.push(Part::Tail(Arc::clone(&tail))));
     shared.report(&scanned.damage);
     if scanned.sealed {
         active.set_sealed();
@@ -405,7 +451,7 @@ fn load_active(
     let mut recovery = Recovery {
         clean: own.is_some_and(|head| head.clean && head.offset == scanned.end),
         torn_bytes: 0,
-        replayed_events: u64::from(tail.count()),
+        replayed_events: scanned.next_position - base,
     };
     if scanned.end < proven.offset {
         pass_rot(shared, &active, &tail, &mut scanned, &proven, limit)?;
@@ -422,12 +468,7 @@ fn load_active(
     shared.publish(scanned.next_position);
     let layout = shared.layout();
     let store_clock = layout.parts.iter().map(Part::last_store_clock).max().unwrap_or(0);
-    let recorded_us = active
-        .header
-        .created_us
-        .max(scanned.recorded_us)
-        .max(stretch.recorded_us)
-        .max(last_recorded(&layout));
+    let recorded_us = active.header.created_us.max(stretch.recorded_us).max(last_recorded(&layout));
     // Closing gave the unused end back. Where it is not to be had again, a full disk is met when the
     // next segment is asked for, not in the middle of a write.
     let writable = !shared.options.read_only && !shared.is_damaged();
@@ -440,8 +481,8 @@ fn load_active(
         next_position: scanned.next_position,
         recorded_us,
         store_clock,
-        frames: stretch.frames + scanned.frames,
-        running,
+        frames: stretch.frames,
+        running: stretch.running,
         sealed: scanned.sealed,
     };
     Ok(Recovered { start, spare, recovery })
@@ -455,24 +496,35 @@ fn last_recorded(layout: &crate::shared::Layout) -> u64 {
     times.max().unwrap_or(0)
 }
 
-/// Takes up the runs of the active segment, as far as they follow each other and the log. Returns
-/// where the frames begin that no run covers, and the position there.
-fn load_runs(shared: &Shared, active: &Arc<Segment>) -> (u64, u64, Stretch) {
-    let (mut start, mut base) = (HEADER_PAGE, active.header.base_position);
-    let mut stretch = Stretch { recorded_us: 0, frames: 0, running: active.first_hash };
+/// Takes up the runs of a segment, as far as they follow each other and the log. Returns where the
+/// frames begin that no run covers, the position there, and what is known of the frames before. A seal
+/// is always among those that are read.
+fn load_runs(
+    shared: &Shared,
+    segment: &Arc<Segment>,
+    watch: &Watch<'_>,
+) -> Result<(u64, u64, Stretch)> {
+    let (mut start, mut base) = (HEADER_PAGE, segment.header.base_position);
+    let mut stretch = Stretch { recorded_us: 0, frames: 0, running: segment.first_hash };
     loop {
-        let path = shared.run_path(active.header.number, start);
-        let run = IndexFile::open(&*shared.fs, &path, active)
-            .filter(|run| covers(run, active, start) && run.base() == base);
-        let Some(run) = run else {
-            return (start, base, stretch);
-        };
+        let path = shared.run_path(segment.header.number, start);
+        let run = IndexFile::open(&*shared.fs, &path, segment, start)
+            .filter(|run| covers(run, segment) && run.base() == base);
+        let Some(run) = run else { break };
+        watch.advance(0, run.extent().end - start)?;
         start = run.extent().end;
         base += u64::from(run.count());
         stretch = run.stretch();
-        active.advance(start);
+        segment.advance(start);
         shared.change_layout(|layout| layout.parts.push(Part::File(Arc::new(run))));
     }
+    if let Some(seal) = start.checked_sub(SEAL_LEN).filter(|seal| *seal >= HEADER_PAGE)
+        && let Found::Frame(frame) = Scanner::new(segment, seal, start).next()?
+        && frame.header.kind == FrameKind::SEAL
+    {
+        start = seal;
+    }
+    Ok((start, base, stretch))
 }
 
 /// What is proven to have been durable, or acknowledged, in the active segment.
@@ -526,7 +578,7 @@ fn pass_rot(
     proven: &Proven,
     limit: u64,
 ) -> Result<()> {
-    let rest = index_frames(active, tail, scanned.end, limit, true, None)?;
+    let rest = index_frames(active, tail, scanned.end, limit, true)?;
     let mut damage = rest.damage.clone();
     if rest.end < proven.offset {
         let reason = rest.stop.unwrap_or("the file is shorter than what was written");

@@ -10,9 +10,12 @@ use parking_lot::{Mutex, RwLock};
 use crate::error::{Damage, Error, Result};
 use crate::fs::Fs;
 use crate::host::Host;
-use crate::index::{IndexFile, Part, Tail, index_frames};
+use crate::index::directory::{Directory, Family};
+use crate::index::{IndexFile, Part, Scan, Stretch, Tail, index_runs};
 use crate::options::StoreOptions;
+use crate::progress::Watch;
 use crate::segment::{Segment, file_name};
+use crate::upkeep::make_run;
 use crate::view::View;
 
 /// Segments and their indexes, in order. Replaced as a whole when one is added or rebuilt.
@@ -20,29 +23,50 @@ use crate::view::View;
 pub(crate) struct Layout {
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) parts: Vec<Part>,
+    pub(crate) heads: Directory,
+    pub(crate) ids: Directory,
 }
 
 impl Layout {
+    pub(crate) fn directory(&self, family: Family) -> &Directory {
+        match family {
+            Family::Heads => &self.heads,
+            Family::Ids => &self.ids,
+        }
+    }
+
+    pub(crate) fn directory_mut(&mut self, family: Family) -> &mut Directory {
+        match family {
+            Family::Heads => &mut self.heads,
+            Family::Ids => &mut self.ids,
+        }
+    }
+
     /// Replaces the parts of a stretch that a file now covers as a whole.
     fn cover(&mut self, file: &Arc<IndexFile>) {
-        let (base, end) = (file.base(), file.base() + u64::from(file.count()));
-        let number = file.segment().header.number;
-        let extent = file.extent();
-        let inside = |part: &Part| {
-            let own = part.extent();
-            // The live tail starts where a run ends: it is not inside, however empty.
-            part.segment().header.number == number
-                && (extent.start..extent.end).contains(&own.start)
-                && own.end <= extent.end
-                && part.base() >= base
-                && part.base() + u64::from(part.count()) <= end
-        };
+        let inside = |part: &Part| is_inside(part, file);
         let Some(at) = self.parts.iter().position(inside) else {
             return;
         };
         self.parts.retain(|part| !inside(part));
         self.parts.insert(at, Part::File(Arc::clone(file)));
     }
+
+    /// The parts of the stretch that a file covers.
+    fn parts_within(&self, file: &IndexFile) -> Vec<Part> {
+        self.parts.iter().filter(|part| is_inside(part, file)).cloned().collect()
+    }
+}
+
+/// Whether a part is of the stretch that a file covers.
+fn is_inside(part: &Part, file: &IndexFile) -> bool {
+    let (own, extent) = (part.extent(), file.extent());
+    // The live tail starts where a run ends: it is not inside, however empty.
+    part.segment().header.number == file.segment().header.number
+        && (extent.start..extent.end).contains(&own.start)
+        && own.end <= extent.end
+        && part.base() >= file.base()
+        && part.base() + u64::from(part.count()) <= file.base() + u64::from(file.count())
 }
 
 /// The state of an open store that its threads share.
@@ -61,6 +85,8 @@ pub(crate) struct Shared {
     damaged: AtomicBool,
     poisoned: Mutex<Option<String>>,
     closed: AtomicBool,
+    /// Held while a damaged index is built again: by one thread at a time.
+    rebuilding: Mutex<()>,
 }
 
 impl Shared {
@@ -84,6 +110,7 @@ impl Shared {
             damaged: AtomicBool::new(false),
             poisoned: Mutex::default(),
             closed: AtomicBool::new(false),
+            rebuilding: Mutex::default(),
         }
     }
 
@@ -200,34 +227,78 @@ impl Shared {
         self.segments_directory().join(file_name(number, 1))
     }
 
-    /// The index of a stretch of the active segment.
-    pub(crate) fn run_path(&self, segment: u64, start: u64) -> PathBuf {
-        self.directory.join("runs").join(format!("{segment:010}-{start:010}.run"))
+    /// Where runs and the directory's files are.
+    pub(crate) fn runs_directory(&self) -> PathBuf {
+        self.directory.join("runs")
     }
 
-    /// Builds the index of a stretch again from the log, in memory. For an index file of `view` that
-    /// turned out to be damaged: the file is removed, and the rebuilt part answers from now on. `None`
-    /// if the view does not hold the file.
-    pub(crate) fn rebuild(&self, view: &View, path: &Path) -> Result<Option<Part>> {
+    /// The index of a stretch of the active segment.
+    pub(crate) fn run_path(&self, segment: u64, start: u64) -> PathBuf {
+        self.runs_directory().join(format!("{segment:010}-{start:010}.run"))
+    }
+
+    /// Builds the index of a stretch again from the log, in runs. For an index file of `view` that
+    /// turned out to be damaged: the file is removed, and the rebuilt parts answer from now on. Gives
+    /// the parts that stand for it; `None` if the view does not hold the file.
+    pub(crate) fn rebuild(&self, view: &View, path: &Path) -> Result<Option<Vec<Part>>> {
         let Some(file) = view.index_file(path) else { return Ok(None) };
-        let extent = file.extent();
-        let tail = Tail::new(file.segment(), file.base(), extent.start);
-        let scanned = index_frames(file.segment(), &tail, extent.start, extent.end, true, None)?;
-        self.report(&scanned.damage);
-        let tail = Part::Tail(Arc::new(tail));
-        let mut current = false;
-        self.change_layout(|layout| {
-            for part in &mut layout.parts {
-                if matches!(part, Part::File(other) if Arc::ptr_eq(other, &file)) {
-                    *part = tail.clone();
-                    current = true;
-                }
-            }
-        });
-        if current && !self.options.read_only {
+        let _one_at_a_time = self.rebuilding.lock();
+        let own = |part: &Part| matches!(part, Part::File(other) if Arc::ptr_eq(other, &file));
+        if !self.layout().parts.iter().any(own) {
+            return Ok(Some(self.layout().parts_within(&file)));
+        }
+        if !self.options.read_only {
             let _ = self.fs.remove(path);
         }
-        Ok(Some(tail))
+        let mut parts = Vec::new();
+        let extent = file.extent();
+        let scan = Scan {
+            segment: file.segment(),
+            start: extent.start,
+            base: file.base(),
+            limit: extent.end,
+            past_damage: true,
+            before: self.stretch_before(&file),
+            watch: &Watch::nobody(),
+        };
+        let rebuilt = index_runs(&scan, &mut |tail| {
+            parts.push(self.part_of(tail));
+            Ok(())
+        })?;
+        self.report(&rebuilt.scanned.damage);
+        rebuilt.tail.finish(file.stretch());
+        if rebuilt.tail.is_worth_keeping() {
+            parts.push(self.part_of(rebuilt.tail));
+        }
+        self.change_layout(|layout| {
+            if let Some(at) = layout.parts.iter().position(own) {
+                layout.parts.splice(at..=at, parts.iter().cloned());
+            }
+        });
+        Ok(Some(parts))
+    }
+
+    /// What is known of the frames of a segment before the stretch of an index.
+    fn stretch_before(&self, file: &IndexFile) -> Stretch {
+        let segment = file.segment();
+        let layout = self.layout();
+        let before = layout.parts.iter().find_map(|part| match part {
+            Part::File(part) if Arc::ptr_eq(part.segment(), segment) => {
+                Some(part.stretch()).filter(|_| part.extent().end == file.extent().start)
+            }
+            _ => None,
+        });
+        before.unwrap_or(Stretch { recorded_us: 0, frames: 0, running: segment.first_hash })
+    }
+
+    /// A tail that grows no more as a part: in a file if it can be written, else as it is.
+    pub(crate) fn part_of(&self, tail: Arc<Tail>) -> Part {
+        if !self.options.read_only
+            && let Ok(Some(run)) = make_run(self, &tail)
+        {
+            return Part::File(Arc::new(run));
+        }
+        Part::Tail(tail)
     }
 
     /// Runs a reading step; where it meets a damaged index, builds it again and repeats.

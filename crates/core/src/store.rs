@@ -16,6 +16,7 @@ use crate::index::Part;
 use crate::keeper::Keeper;
 use crate::manifest::Manifest;
 use crate::options::StoreOptions;
+use crate::progress::{Progress, Unobserved, Watch};
 use crate::query::{Read, ReadSpec, Verification};
 use crate::recovery::{self, LOCK, Recovered, Recovery};
 use crate::shared::Shared;
@@ -61,7 +62,18 @@ pub struct Store {
 impl Store {
     /// Opens the store in a directory; makes it if there is none (unless `read_only`).
     pub fn open(directory: impl Into<PathBuf>, options: StoreOptions) -> Result<Self> {
-        Self::open_with(Arc::new(DiskFs), Arc::new(SystemHost), directory.into(), options)
+        Self::open_observed(directory, options, &Unobserved)
+    }
+
+    /// As [`Store::open`], and tells how far it is: after a crash, or without its index files, a store
+    /// is read as far as no index covers it.
+    pub fn open_observed(
+        directory: impl Into<PathBuf>,
+        options: StoreOptions,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let (fs, host) = (Arc::new(DiskFs), Arc::new(SystemHost));
+        Self::open_all(fs, host, directory.into(), options, progress)
     }
 
     /// Makes a store in memory: the same engine, nothing on disk.
@@ -77,9 +89,20 @@ impl Store {
         directory: PathBuf,
         options: StoreOptions,
     ) -> Result<Self> {
+        Self::open_all(fs, host, directory, options, &Unobserved)
+    }
+
+    fn open_all(
+        fs: Arc<dyn Fs>,
+        host: Arc<dyn Host>,
+        directory: PathBuf,
+        options: StoreOptions,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         options.check()?;
+        let watch = Watch::new(progress);
         if options.read_only {
-            return Self::open_reader(&fs, &host, &directory, &options);
+            return Self::open_reader(&fs, &host, &directory, &options, &watch);
         }
         recovery::survey(&*fs, &directory)?;
         recovery::make_directory(&*fs, &directory)?;
@@ -97,7 +120,7 @@ impl Store {
             return Err(Error::format(&shared.directory, recovery::NEWER_WRITER));
         }
         let head = recovery::read_head(&shared);
-        let mut recovered = recovery::recover(&shared, &manifest, head)?;
+        let mut recovered = recovery::recover(&shared, &manifest, head, &watch)?;
         recovered.recovery.clean |= created;
         let store = Self {
             shared,
@@ -150,11 +173,12 @@ impl Store {
         host: &Arc<dyn Host>,
         directory: &Path,
         options: &StoreOptions,
+        watch: &Watch<'_>,
     ) -> Result<Self> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match Self::try_open_reader(fs, host, directory, options) {
+            match Self::try_open_reader(fs, host, directory, options, watch) {
                 Ok(store) if store.shared.is_damaged() && tries < OPEN_TRIES => {}
                 Err(Error::Io { errno, .. }) if errno == "ENOENT" && tries < OPEN_TRIES / 4 => {}
                 result => return result,
@@ -169,6 +193,7 @@ impl Store {
         host: &Arc<dyn Host>,
         directory: &Path,
         options: &StoreOptions,
+        watch: &Watch<'_>,
     ) -> Result<Self> {
         let Some(manifest) = recovery::survey(&**fs, directory)? else {
             if fs.kind(directory).at(directory)?.is_none() {
@@ -184,7 +209,7 @@ impl Store {
             manifest.store_id,
         ));
         let head = recovery::read_head(&shared);
-        let recovered = recovery::recover(&shared, &manifest, head)?;
+        let recovered = recovery::recover(&shared, &manifest, head, watch)?;
         let start = recovered.start;
         let follower = Some(Arc::new(Follower::new(host.boot_id(), start)));
         Ok(Self {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::chain::{GENESIS, Hash};
 use crate::error::{Damage, Error, Result};
-use crate::index::{EntityEntry, IndexFile, LOST, Part};
+use crate::index::directory;
+use crate::index::{EntityEntry, IndexFile, LOST, Part, id_hash, name_hash};
 use crate::record::Record;
 use crate::segment::Segment;
 use crate::shared::Layout;
@@ -66,12 +67,11 @@ impl View {
     }
 
     /// The same log with the part of a damaged index file replaced.
-    pub(crate) fn replacing(&self, path: &Path, part: &Part) -> Self {
+    pub(crate) fn replacing(&self, path: &Path, parts: &[Part]) -> Self {
         let mut layout = Layout::clone(&self.layout);
-        for own in &mut layout.parts {
-            if matches!(own, Part::File(file) if file.path() == path) {
-                *own = part.clone();
-            }
+        let own = |part: &Part| matches!(part, Part::File(file) if file.path() == path);
+        if let Some(at) = layout.parts.iter().position(own) {
+            layout.parts.splice(at..=at, parts.iter().cloned());
         }
         Self { layout: Arc::new(layout), end: self.end, damaged: self.damaged }
     }
@@ -121,19 +121,91 @@ impl View {
         read(found.segment, &found.parse()?)
     }
 
-    /// An entity's newest event.
+    /// An entity's newest event. Files of the directory answer for what they cover, parts for the
+    /// rest, newest first.
     pub(crate) fn head_of(&self, entity: &str) -> Result<Option<EntityHead>> {
-        for part in self.parts().iter().rev() {
-            if part.base() >= self.end {
+        let Some(store_id) = self.store_id() else { return Ok(None) };
+        let hash = name_hash(store_id, entity.as_bytes());
+        let mut upto = self.end;
+        while upto > 0 {
+            if let Some(file) = self.layout.heads.covering(upto - 1) {
+                match directory::head(file, hash) {
+                    // It is given up: ask again.
+                    Err(Error::StaleIndex { .. }) => continue,
+                    Err(error) => return Err(error),
+                    Ok(None) => upto = file.positions().start,
+                    Ok(Some((position, version))) if position < self.end => {
+                        return Ok(Some(EntityHead { version, position }));
+                    }
+                    Ok(Some((position, _))) => return self.head_before(entity, position),
+                }
                 continue;
             }
+            let Some(part) = self.part_before(upto) else { break };
             if let Some(entry) = part.entity(entity)?
+                && let Some(head) = self.head_in(part, &entry)?
+            {
+                return Ok(Some(head));
+            }
+            upto = part.base();
+        }
+        Ok(None)
+    }
+
+    fn store_id(&self) -> Option<[u8; 16]> {
+        self.segments().first().map(|segment| segment.header.store_id)
+    }
+
+    /// The last part that begins before a position.
+    fn part_before(&self, position: u64) -> Option<&Part> {
+        let after = self.parts().partition_point(|part| part.base() < position);
+        self.parts().get(after.checked_sub(1)?)
+    }
+
+    /// The newest event that the view sees of an entity that has one at a position behind it.
+    fn head_before(&self, entity: &str, position: u64) -> Result<Option<EntityHead>> {
+        for found in self.parts_of(entity, position) {
+            let (nth, entry) = found?;
+            if let Some(part) = self.parts().get(nth)
                 && let Some(head) = self.head_in(part, &entry)?
             {
                 return Ok(Some(head));
             }
         }
         Ok(None)
+    }
+
+    /// The parts that hold an entity, newest first, from the one with the entity's event at `position`
+    /// on: their numbers in [`View::parts`], and the entity's entry there.
+    ///
+    /// Each entry says where the entity's event before it is, so only parts that hold the entity are
+    /// asked, however many others lie between. Start from [`View::head_of`]; or from any position that
+    /// is known to be the entity's, also one behind the view's end (then cut what is found there by
+    /// [`View::seen`]). An error ends the walk: it is met where an index is damaged, or where the part
+    /// with the event before is missing or does not know the entity, which only happens on a damaged
+    /// log.
+    pub(crate) fn parts_of<'a>(
+        &'a self,
+        entity: &'a str,
+        position: u64,
+    ) -> impl Iterator<Item = Result<(usize, EntityEntry)>> + use<'a> {
+        let mut next = Some(position);
+        std::iter::from_fn(move || {
+            let position = next.take()?;
+            let found = self.part_of(entity, position);
+            if let Ok((_, entry)) = &found {
+                next = entry.previous;
+            }
+            Some(found)
+        })
+    }
+
+    fn part_of(&self, entity: &str, position: u64) -> Result<(usize, EntityEntry)> {
+        let after = self.parts().partition_point(|part| part.base() <= position);
+        let nth = after.checked_sub(1).ok_or_else(|| self.hole(position))?;
+        let part = self.parts().get(nth).ok_or_else(|| self.hole(position))?;
+        let entry = part.entity(entity)?.ok_or_else(|| self.hole(position))?;
+        Ok((nth, entry))
     }
 
     /// The newest event of an entity within a part, as far as the view sees.
@@ -165,14 +237,29 @@ impl View {
         Ok(low)
     }
 
-    /// Position of the event of an entity that was given an id.
+    /// Position of the event of an entity that was given an id. Files of the directory answer for what
+    /// they cover, parts for the rest.
     pub(crate) fn find_id(&self, entity: &str, id: &[u8; 16]) -> Result<Option<u64>> {
-        for part in self.parts().iter().rev() {
-            for local in part.with_id(entity, id)? {
-                let position = part.base() + u64::from(local);
-                if position >= self.end {
-                    continue;
+        let Some(store_id) = self.store_id() else { return Ok(None) };
+        let hash = id_hash(store_id, entity, id);
+        let mut upto = self.end;
+        while upto > 0 {
+            let found = if let Some(file) = self.layout.ids.covering(upto - 1) {
+                match directory::positions_of(file, hash) {
+                    // It is given up: ask again.
+                    Err(Error::StaleIndex { .. }) => continue,
+                    found => {
+                        upto = file.positions().start;
+                        found?
+                    }
                 }
+            } else {
+                let Some(part) = self.part_before(upto) else { break };
+                upto = part.base();
+                let locals = part.with_id(entity, id)?;
+                locals.into_iter().map(|local| part.base() + u64::from(local)).collect()
+            };
+            for position in found.into_iter().filter(|position| *position < self.end) {
                 let same = self.with_record(position, |segment, record| {
                     Ok(record.id == id && segment.string(record.entity)? == entity)
                 })?;

@@ -162,11 +162,16 @@ fn damaged_derived_files_are_built_again_and_harm_nothing() {
     let (files, events) = example(200_000);
     let derived: Vec<&PathBuf> = files
         .keys()
-        .filter(|path| path.extension().is_some_and(|e| e == "idx" || e == "run"))
+        .filter(|path| {
+            let ending = path.extension().and_then(std::ffi::OsStr::to_str);
+            ending.is_some_and(|ending| ["idx", "run", "heads", "ids"].contains(&ending))
+        })
         .collect();
-    assert!(!derived.is_empty());
+    assert!(derived.len() >= 3);
     for path in derived {
-        for at in 0..files[path].len() {
+        // Padding is most of a small file: some of it is enough.
+        let interesting = |at: &usize| files[path][*at] != 0 || at.is_multiple_of(61);
+        for at in (0..files[path].len()).filter(interesting) {
             let mut flipped = files.clone();
             flipped.get_mut(path).unwrap()[at] ^= 1;
             let (store, _) = open(&flipped).unwrap();

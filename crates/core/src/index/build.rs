@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use super::tail::{Tail, keys_of};
+use super::{RUN_MAX_BYTES, RUN_MAX_EVENTS, Stretch};
 use crate::error::{Damage, Error, Result};
 use crate::frame::{Frame, Kind, RunningHash};
+use crate::progress::Watch;
 use crate::record::Record;
 use crate::segment::{Found, Scanner, Segment};
 
@@ -24,10 +26,37 @@ pub(crate) struct Scanned {
     pub(crate) frames: u64,
     /// Whether the last frame is a seal.
     pub(crate) sealed: bool,
+    /// It stopped because the tail has a run's size.
+    pub(crate) full: bool,
     /// What is there instead of a frame.
     pub(crate) stop: Option<&'static str>,
     /// Damage that was passed over.
     pub(crate) damage: Vec<Damage>,
+}
+
+/// Frames that are to be indexed.
+#[derive(Debug)]
+pub(crate) struct Scan<'a> {
+    pub(crate) segment: &'a Arc<Segment>,
+    /// Where the first frame stands, and its position.
+    pub(crate) start: u64,
+    pub(crate) base: u64,
+    /// Where to stop.
+    pub(crate) limit: u64,
+    /// Go on at the next whole frame where something is no frame, leaving holes.
+    pub(crate) past_damage: bool,
+    /// What is known of the frames before the first.
+    pub(crate) before: Stretch,
+    pub(crate) watch: &'a Watch<'a>,
+}
+
+/// What a scan in runs leaves: the last tail, which is not full.
+#[derive(Debug)]
+pub(crate) struct Indexed {
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) scanned: Scanned,
+    /// What is known of all frames now.
+    pub(crate) stretch: Stretch,
 }
 
 /// Reads frames from `start` on and adds their events to a tail, until the log ends or something
@@ -38,47 +67,113 @@ pub(crate) fn index_frames(
     start: u64,
     limit: u64,
     past_damage: bool,
-    mut running: Option<&mut RunningHash>,
 ) -> Result<Scanned> {
-    let mut scanner = Scanner::new(segment, start, limit);
-    let mut sum = Scanned {
-        end: start,
-        next_position: tail.base() + u64::from(tail.count()),
-        recorded_us: 0,
-        durable_upto: 0,
-        frames: 0,
-        sealed: false,
-        stop: None,
-        damage: Vec::new(),
-    };
+    let before = Stretch { recorded_us: 0, frames: 0, running: segment.first_hash };
+    let base = tail.base() + u64::from(tail.count());
+    let watch = Watch::nobody();
+    let scan = Scan { segment, start, base, limit, past_damage, before, watch: &watch };
+    scan.frames(tail, start, &mut segment.first_hash.clone(), u32::MAX, u64::MAX)
+}
+
+/// Reads frames and indexes them in tails of a run's size, so that memory stays bounded: each that is
+/// full goes to `full`.
+pub(crate) fn index_runs(
+    scan: &Scan<'_>,
+    full: &mut dyn FnMut(Arc<Tail>) -> Result<()>,
+) -> Result<Indexed> {
+    let mut stretch = scan.before;
+    let mut sum = Scanned::none(scan.start, scan.base);
     loop {
-        let reason = match scanner.next()? {
-            Found::Frame(frame) => match add_frame(segment, tail, &frame, &mut sum)? {
-                Ok(()) => {
-                    if let Some(running) = running.as_deref_mut().filter(|_| !sum.sealed) {
-                        running.add(frame.fingerprint());
-                    }
-                    if sum.sealed {
-                        return Ok(sum);
-                    }
-                    continue;
-                }
-                Err(reason) => reason,
-            },
-            Found::Zeros => "zeros where a frame is expected",
-            Found::Damaged(reason) => reason,
-            Found::Limit => return Ok(sum),
+        let tail = Arc::new(Tail::new(scan.segment, sum.next_position, sum.end));
+        let running = &mut stretch.running;
+        let run = scan.frames(&tail, sum.end, running, RUN_MAX_EVENTS, RUN_MAX_BYTES)?;
+        stretch.recorded_us = stretch.recorded_us.max(run.recorded_us);
+        stretch.frames += run.frames;
+        let complete = run.full;
+        sum.add(run);
+        if !complete {
+            return Ok(Indexed { tail, scanned: sum, stretch });
+        }
+        tail.finish(stretch);
+        full(tail)?;
+    }
+}
+
+impl Scanned {
+    fn none(end: u64, next_position: u64) -> Self {
+        Self {
+            end,
+            next_position,
+            recorded_us: 0,
+            durable_upto: 0,
+            frames: 0,
+            sealed: false,
+            full: false,
+            stop: None,
+            damage: Vec::new(),
+        }
+    }
+
+    /// Adds what the frames behind these gave.
+    fn add(&mut self, next: Self) {
+        let mut damage = std::mem::take(&mut self.damage);
+        damage.extend(next.damage);
+        *self = Self {
+            recorded_us: self.recorded_us.max(next.recorded_us),
+            durable_upto: self.durable_upto.max(next.durable_upto),
+            frames: self.frames + next.frames,
+            damage,
+            ..next
         };
-        sum.stop = Some(reason);
-        if !past_damage {
-            return Ok(sum);
+    }
+}
+
+impl Scan<'_> {
+    /// Adds frames to a tail until it has so many events or covers so many bytes.
+    fn frames(
+        &self,
+        tail: &Tail,
+        start: u64,
+        running: &mut RunningHash,
+        max_events: u32,
+        max_bytes: u64,
+    ) -> Result<Scanned> {
+        let segment = self.segment;
+        let mut scanner = Scanner::new(segment, start, self.limit);
+        let mut sum = Scanned::none(start, tail.base() + u64::from(tail.count()));
+        loop {
+            if tail.count() >= max_events || sum.end - start >= max_bytes && tail.count() > 0 {
+                sum.full = true;
+                return Ok(sum);
+            }
+            let (before, position) = (sum.end, sum.next_position);
+            let reason = match scanner.next()? {
+                Found::Frame(frame) => match add_frame(segment, tail, &frame, &mut sum)? {
+                    Ok(()) => {
+                        self.watch.advance(sum.next_position - position, sum.end - before)?;
+                        if sum.sealed {
+                            return Ok(sum);
+                        }
+                        running.add(frame.fingerprint());
+                        continue;
+                    }
+                    Err(reason) => reason,
+                },
+                Found::Zeros => "zeros where a frame is expected",
+                Found::Damaged(reason) => reason,
+                Found::Limit => return Ok(sum),
+            };
+            sum.stop = Some(reason);
+            if !self.past_damage {
+                return Ok(sum);
+            }
+            let from = sum.end;
+            scanner.seek(from);
+            if !scanner.resync()? {
+                return Ok(sum);
+            }
+            pass_over(segment, tail, &mut scanner, &mut sum, from, reason)?;
         }
-        let from = sum.end;
-        scanner.seek(from);
-        if !scanner.resync()? {
-            return Ok(sum);
-        }
-        pass_over(segment, tail, &mut scanner, &mut sum, from, reason)?;
     }
 }
 

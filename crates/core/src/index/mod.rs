@@ -5,9 +5,19 @@
 //! file; the active segment has a series of them (runs) and a mutable tail in memory. All answer the
 //! same questions, in local numbers: position minus the part's base.
 
+mod blocks;
 mod build;
+pub(crate) mod directory;
 mod file;
+mod hash;
+mod merge;
+mod set;
+mod sorter;
+mod table;
 mod tail;
+mod tiers;
+mod write;
+mod zones;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,9 +28,13 @@ use crate::error::Result;
 use crate::filter::{ClockRange, Filter, Pattern};
 use crate::segment::Segment;
 
-pub(crate) use build::{Scanned, index_frames, is_plausible};
+pub(crate) use build::{Scan, Scanned, index_frames, index_runs, is_plausible};
 pub(crate) use file::{Extent, IndexFile, Stretch};
+pub(crate) use hash::{id_hash, name_hash};
+pub(crate) use merge::merge_parts;
 pub(crate) use tail::{Keys, Tail};
+pub(crate) use tiers::due;
+pub(crate) use zones::Zone;
 
 /// Stands in an entity's postings for a version whose event is damaged.
 pub(crate) const LOST: u32 = u32::MAX;
@@ -136,7 +150,35 @@ impl Part {
         answer!(self, part => part.with_id(entity, id))
     }
 
-    /// Smallest and largest clock of a zone.
+    /// Runs of consecutive events with the range of their clocks, in order. Events that stand apart
+    /// from their zone are in [`Part::each_late`].
+    pub(crate) fn zones(&self) -> Result<Vec<Zone>> {
+        answer!(self, part => part.zones())
+    }
+
+    /// Local numbers of the events that stand apart from their zones.
+    pub(crate) fn apart(&self) -> Result<RoaringBitmap> {
+        match self {
+            // A tail is small enough: its zones hold all their events.
+            Self::Tail(_) => Ok(RoaringBitmap::new()),
+            Self::File(file) => file.apart(),
+        }
+    }
+
+    /// Hands over the events within a range of clocks that stand apart from their zones, by clock and
+    /// then in their order, as long as `each` wants more.
+    pub(crate) fn each_late(
+        &self,
+        range: &ClockRange,
+        each: impl FnMut(&[u8], u32) -> bool,
+    ) -> Result<()> {
+        match self {
+            Self::Tail(_) => Ok(()),
+            Self::File(file) => file.each_late(range, each),
+        }
+    }
+
+    /// Smallest and largest clock of the n-th [`ZONE_EVENTS`] events, those that stand apart included.
     pub(crate) fn zone(&self, zone: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         answer!(self, part => part.zone(zone))
     }
@@ -232,20 +274,26 @@ impl Part {
         }
     }
 
-    /// Divides by the zone map: zones wholly within the range, and zones at its edges.
+    /// Divides by the zone map: zones wholly within the range, and zones at its edges. Events that
+    /// stand apart from their zones are known by their own clocks.
     fn by_clock(&self, hits: RoaringBitmap, clock: &ClockRange) -> Result<Candidates> {
         let mut within = RoaringBitmap::new();
         let mut edge = RoaringBitmap::new();
-        for zone in 0..self.count().div_ceil(ZONE_EVENTS) {
-            let events = zone * ZONE_EVENTS..(zone + 1) * ZONE_EVENTS;
-            let Some((min, max)) = self.zone(zone)? else {
-                continue;
-            };
-            if clock.contains(&min) && clock.contains(&max) {
-                within.insert_range(events);
-            } else if clock.overlaps(&min, &max) {
-                edge.insert_range(events);
+        for zone in self.zones()? {
+            if clock.contains(&zone.min) && clock.contains(&zone.max) {
+                within.insert_range(zone.events);
+            } else if clock.overlaps(&zone.min, &zone.max) {
+                edge.insert_range(zone.events);
             }
+        }
+        let apart = self.apart()?;
+        if !apart.is_empty() {
+            within -= &apart;
+            edge -= &apart;
+            self.each_late(clock, |_, local| {
+                within.insert(local);
+                true
+            })?;
         }
         Ok(Candidates { sure: &hits & within, maybe: hits & edge })
     }

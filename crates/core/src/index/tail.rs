@@ -3,13 +3,14 @@
 //! The writer adds events before they are durable; readers stay below the watermark, so what they ask
 //! of a tail is cut by position, not by the tail.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
 use parking_lot::{RwLock, RwLockWriteGuard};
 use roaring::RoaringBitmap;
 
-use super::{EntityEntry, Extent, LOST, ZONE_EVENTS};
+use super::hash::id_hash;
+use super::{EntityEntry, Extent, LOST, Stretch, ZONE_EVENTS, Zone};
 use crate::error::Result;
 use crate::filter::Pattern;
 use crate::record::Record;
@@ -95,6 +96,8 @@ pub(crate) struct Tail {
     segment: Arc<Segment>,
     base: u64,
     start: u64,
+    /// Set when the tail grows no more.
+    stretch: OnceLock<Stretch>,
     pub(super) entries: RwLock<Entries>,
 }
 
@@ -102,7 +105,23 @@ impl Tail {
     /// An empty tail for what comes at `start` of a segment, from position `base`.
     pub(crate) fn new(segment: &Arc<Segment>, base: u64, start: u64) -> Self {
         let entries = Entries { end: start, ..Entries::default() };
-        Self { segment: Arc::clone(segment), base, start, entries: RwLock::new(entries) }
+        let (segment, stretch) = (Arc::clone(segment), OnceLock::new());
+        Self { segment, base, start, stretch, entries: RwLock::new(entries) }
+    }
+
+    /// Declares that nothing will be added any more.
+    pub(crate) fn finish(&self, stretch: Stretch) {
+        let _ = self.stretch.set(stretch);
+    }
+
+    /// Whether it covers anything: events, or frames without some.
+    pub(crate) fn is_worth_keeping(&self) -> bool {
+        self.count() > 0 || self.extent().end > self.start
+    }
+
+    /// What its builder knows of the stretch, once nothing is added any more.
+    pub(crate) fn stretch(&self) -> Option<Stretch> {
+        self.stretch.get().copied()
     }
 
     /// Adds the next event.
@@ -199,12 +218,25 @@ impl Tail {
     }
 
     pub(crate) fn with_id(&self, entity: &str, id: &[u8; 16]) -> Vec<u32> {
-        let hash = super::file::id_hash(&self.segment, entity, id);
+        let hash = id_hash(self.segment.header.store_id, entity, id);
         self.entries.read().ids.get(&hash).cloned().unwrap_or_default()
     }
 
     pub(crate) fn zone(&self, zone: u32) -> Option<(Vec<u8>, Vec<u8>)> {
         self.entries.read().zones.get(zone as usize).cloned()
+    }
+
+    pub(crate) fn zones(&self) -> Vec<Zone> {
+        let entries = self.entries.read();
+        let count = entries.offsets.len() as u32;
+        let starts = (0..count).step_by(ZONE_EVENTS as usize);
+        let zone = |(start, (min, max)): (u32, &(Vec<u8>, Vec<u8>))| Zone {
+            events: start..count.min(start + ZONE_EVENTS),
+            min: min.clone(),
+            max: max.clone(),
+            whole: None,
+        };
+        starts.zip(&entries.zones).map(zone).collect()
     }
 
     pub(crate) fn new_entities(&self) -> u64 {
@@ -276,7 +308,7 @@ impl Entries {
         }
         self.add_clock(keys, local);
         if let Some(id) = keys.id {
-            let hash = super::file::id_hash(segment, keys.entity, &id);
+            let hash = id_hash(segment.header.store_id, keys.entity, &id);
             self.ids.entry(hash).or_default().push(local);
         }
         slot

@@ -102,7 +102,7 @@ fn remove(file: &Path) {
 
 /// Deletes everything that is derived from the log.
 pub(crate) fn delete_derived(directory: &Path) {
-    for ending in [".idx", ".run", "HEAD"] {
+    for ending in [".idx", ".run", ".heads", ".ids", "HEAD"] {
         for file in files(directory, ending) {
             remove(&file);
         }

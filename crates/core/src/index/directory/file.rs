@@ -1,0 +1,235 @@
+//! A file of the directory: rows sorted by hash, the first hash of each block of rows, and a filter.
+//!
+//! A lookup that finds nothing touches one cache line of the filter. One that finds something touches
+//! one block of rows, and a line of the fences, which are a five-hundredth of the rows.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Family;
+use super::filter::{self, FilterBuilder, LINE};
+use crate::codec::{Reader, put_u32, put_u64, u64_at};
+use crate::error::Result;
+use crate::fs::Fs;
+use crate::index::blocks::{BLOCK, BlockWriter, Blocks};
+use crate::index::{Extent, hash};
+
+const MAGIC: [u8; 8] = *b"TETRADIR";
+const VERSION: u32 = 1;
+/// Bytes read back at once to build the filter.
+const READ_BACK: usize = 64 << 10;
+
+/// What a file covers, and how it is told from one of another log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Coverage {
+    /// Positions whose events are in the file.
+    pub(crate) positions: Range<u64>,
+    /// The segment that holds the last of them.
+    pub(crate) segment: u64,
+    /// End of the frame that holds it, and that frame's CRC.
+    pub(crate) end: u64,
+    pub(crate) last_frame_crc: u32,
+}
+
+impl Coverage {
+    pub(crate) fn new(positions: Range<u64>, segment: u64, extent: Extent) -> Self {
+        let Extent { end, last_frame_crc, .. } = extent;
+        Self { positions, segment, end, last_frame_crc }
+    }
+}
+
+/// An open file of the directory.
+#[derive(Debug)]
+pub(crate) struct DirectoryFile {
+    blocks: Blocks,
+    family: Family,
+    coverage: Coverage,
+    /// Rows.
+    count: usize,
+    fences_at: usize,
+    filter_at: usize,
+    /// Lines of the filter; none in a small file.
+    lines: usize,
+    /// A block turned out to be damaged: the parts answer instead, until the file is made again.
+    damaged: AtomicBool,
+}
+
+fn salt(store_id: [u8; 16], family: Family, positions: &Range<u64>) -> [u8; 8] {
+    hash::salt(store_id, &[family.words() as u64, positions.start, positions.end])
+}
+
+impl DirectoryFile {
+    /// Opens the file of a family that covers these positions; `None` if there is none that is whole.
+    pub(crate) fn open(
+        fs: &dyn Fs,
+        path: &Path,
+        store_id: [u8; 16],
+        family: Family,
+        positions: Range<u64>,
+    ) -> Option<Self> {
+        let salt = salt(store_id, family, &positions);
+        let (blocks, fields) = Blocks::open(fs, path, MAGIC, salt)?;
+        let mut reader = Reader::new(&fields);
+        if reader.u32()? != VERSION {
+            return None;
+        }
+        let last_frame_crc = reader.u32()?;
+        let (segment, end) = (reader.u64()?, reader.u64()?);
+        let count = usize::try_from(reader.u64()?).ok()?;
+        let coverage = Coverage { positions, segment, end, last_frame_crc };
+        let fences_at = count.checked_mul(family.row_bytes())?.checked_next_multiple_of(BLOCK)?;
+        let fences = count.div_ceil(family.rows_per_block());
+        let filter_at = fences_at.checked_add(fences * 8)?.checked_next_multiple_of(BLOCK)?;
+        let lines = filter::lines(count);
+        if blocks.length() < filter_at.checked_add(lines * LINE)? {
+            return None;
+        }
+        let damaged = AtomicBool::new(false);
+        Some(Self { blocks, family, coverage, count, fences_at, filter_at, lines, damaged })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.blocks.path()
+    }
+
+    pub(crate) fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    pub(crate) fn positions(&self) -> &Range<u64> {
+        &self.coverage.positions
+    }
+
+    /// Rows.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing is asked of the file.
+    pub(crate) fn give_up(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// The words of a row, as far as `W` goes.
+    pub(super) fn row<const W: usize>(&self, nth: usize) -> Result<[u64; W]> {
+        let at = nth * self.family.row_bytes();
+        let bytes = self.blocks.get(at..at + W * 8)?;
+        Ok(std::array::from_fn(|word| u64_at(bytes, word * 8)))
+    }
+
+    /// Hands over the rows that start with a hash, until `each` has enough.
+    pub(super) fn find<const W: usize>(
+        &self,
+        hash: u64,
+        mut each: impl FnMut([u64; W]) -> bool,
+    ) -> Result<()> {
+        if self.count == 0 || !self.may_have(hash)? {
+            return Ok(());
+        }
+        for nth in self.lower_bound(hash)?..self.count {
+            let row = self.row::<W>(nth)?;
+            if row.first() != Some(&hash) || each(row) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn may_have(&self, hash: u64) -> Result<bool> {
+        if self.lines == 0 {
+            return Ok(true);
+        }
+        let at = self.filter_at + filter::line_of(hash, self.lines) * LINE;
+        Ok(filter::may_have(self.blocks.get(at..at + LINE)?, hash))
+    }
+
+    /// The first row that is not below a hash.
+    fn lower_bound(&self, hash: u64) -> Result<usize> {
+        let per_block = self.family.rows_per_block();
+        let fences = self.count.div_ceil(per_block);
+        let block = hash::first_from(fences, hash, |nth| self.fence(nth))?.saturating_sub(1);
+        let (mut low, mut high) = (block * per_block, ((block + 1) * per_block).min(self.count));
+        while low < high {
+            let middle = low.midpoint(high);
+            let [first] = self.row(middle)?;
+            if first < hash { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
+    fn fence(&self, nth: usize) -> Result<u64> {
+        let at = self.fences_at + nth * 8;
+        Ok(u64_at(self.blocks.get(at..at + 8)?, 0))
+    }
+}
+
+/// Writes a file of the directory from rows in ascending order.
+#[derive(Debug)]
+pub(super) struct DirectoryWriter<'a> {
+    out: BlockWriter<'a>,
+    family: Family,
+    positions: Range<u64>,
+    count: usize,
+    fences: Vec<u64>,
+}
+
+impl<'a> DirectoryWriter<'a> {
+    pub(super) fn create(
+        fs: &'a dyn Fs,
+        path: &Path,
+        store_id: [u8; 16],
+        family: Family,
+        positions: Range<u64>,
+    ) -> Result<Self> {
+        let out = BlockWriter::create(fs, path, salt(store_id, family, &positions))?;
+        Ok(Self { out, family, positions, count: 0, fences: Vec::new() })
+    }
+
+    pub(super) fn push<const W: usize>(&mut self, row: [u64; W]) -> Result<()> {
+        debug_assert_eq!(W, self.family.words());
+        if self.count.is_multiple_of(self.family.rows_per_block()) {
+            self.fences.extend(row.first());
+        }
+        self.count += 1;
+        row.iter().try_for_each(|word| self.out.push(&word.to_le_bytes()))
+    }
+
+    pub(super) fn finish(mut self, coverage: &Coverage) -> Result<()> {
+        debug_assert_eq!(coverage.positions, self.positions);
+        self.out.align()?;
+        let fences = std::mem::take(&mut self.fences);
+        fences.iter().try_for_each(|fence| self.out.push(&fence.to_le_bytes()))?;
+        self.out.align()?;
+        self.put_filter()?;
+        let mut fields = Vec::new();
+        put_u32(&mut fields, VERSION);
+        put_u32(&mut fields, coverage.last_frame_crc);
+        put_u64(&mut fields, coverage.segment);
+        put_u64(&mut fields, coverage.end);
+        put_u64(&mut fields, self.count as u64);
+        self.out.finish(MAGIC, &fields)
+    }
+
+    /// Reads the rows back, now that their number is known: the filter's lines are in their order.
+    fn put_filter(&mut self) -> Result<()> {
+        let row_bytes = self.family.row_bytes();
+        let end = self.count * row_bytes;
+        let mut builder = FilterBuilder::new(filter::lines(self.count));
+        let mut buffer = vec![0; READ_BACK.min(end)];
+        let mut at = 0;
+        while at < end && builder.lines() > 0 {
+            let piece = buffer.get_mut(..READ_BACK.min(end - at)).unwrap_or_default();
+            self.out.read_back(piece, at)?;
+            for row in piece.chunks_exact(row_bytes) {
+                builder.add(u64_at(row, 0), |line| self.out.push(line))?;
+            }
+            at += piece.len();
+        }
+        builder.finish(|line| self.out.push(line))
+    }
+}

@@ -1,0 +1,168 @@
+//! Writing a tail's index to a file.
+
+use std::path::Path;
+
+use hashbrown::HashMap;
+use roaring::RoaringBitmap;
+
+use super::blocks::BlockWriter;
+use super::file::{Header, Sections, Stretch, local_bytes, put_entity, put_local, salt};
+use super::table::{self, TableWriter};
+use super::tail::{Entries, Tail, TailEntity};
+use super::zones::{Zone, ZoneWriter};
+use super::{EntityEntry, ZONE_EVENTS, set};
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::record::Record;
+use crate::segment::Segment;
+
+/// What is being written to.
+struct Target<'a> {
+    fs: &'a dyn Fs,
+    path: &'a Path,
+    store_id: [u8; 16],
+    out: BlockWriter<'a>,
+}
+
+impl Tail {
+    /// Writes the tail's index to a file, replacing what is there. Not synced: after a power cut its
+    /// CRCs tell whether it is whole. Clocks are read from the records, so that appends need not keep
+    /// them.
+    pub(crate) fn write(&self, fs: &dyn Fs, path: &Path, stretch: Stretch) -> Result<()> {
+        let extent = self.extent();
+        let segment = self.segment();
+        let store_id = segment.header.store_id;
+        let out = BlockWriter::create(fs, path, salt(segment, extent.start))?;
+        let mut target = Target { fs, path, store_id, out };
+        let entries = self.entries.read();
+        let mut sections = Sections::default();
+        target.offsets(&entries, &mut sections)?;
+        target.clocks(segment, &entries, &mut sections)?;
+        target.ids(&entries, &mut sections)?;
+        sections.entities = target.entities(self.base(), &entries)?;
+        sections.facts = target.sets(&entries.facts)?;
+        sections.scopes = target.sets(&entries.scopes)?;
+        sections.tags = target.sets(&entries.tags)?;
+        let header = Header {
+            base: self.base(),
+            count: entries.offsets.len() as u32,
+            extent,
+            new_entities: entries.new_entities,
+            last_store_clock: entries.last_store_clock,
+            stretch,
+            sections,
+        };
+        header.finish(segment, target.out)
+    }
+}
+
+impl<'a> Target<'a> {
+    fn table(&self) -> TableWriter<'a> {
+        TableWriter::new(self.fs, &self.path.with_extension("sort"), self.store_id, &self.out)
+    }
+
+    fn offsets(&mut self, entries: &Entries, sections: &mut Sections) -> Result<()> {
+        let start = self.out.position();
+        entries.offsets.iter().try_for_each(|offset| self.out.push(&offset.to_le_bytes()))?;
+        sections.offsets = start..self.out.position();
+        Ok(())
+    }
+
+    /// Zones, and the events that stand apart from theirs.
+    fn clocks(
+        &mut self,
+        segment: &Segment,
+        entries: &Entries,
+        sections: &mut Sections,
+    ) -> Result<()> {
+        let mut writer = ZoneWriter::new(&self.out);
+        let mut late = Vec::new();
+        let mut first = 0;
+        for offsets in entries.offsets.chunks(ZONE_EVENTS as usize) {
+            let clocks = offsets
+                .iter()
+                .map(|offset| clock_of(segment, u64::from(*offset)))
+                .collect::<Result<Vec<Vec<u8>>>>()?;
+            if let Some((zone, apart)) = Zone::judge(first, &clocks) {
+                writer.push(&mut self.out, &zone)?;
+                let clock = |local: &u32| clocks.get((local - first) as usize).cloned();
+                late.extend(apart.iter().map(|local| (clock(local).unwrap_or_default(), *local)));
+            }
+            first += offsets.len() as u32;
+        }
+        sections.zones = writer.finish(&mut self.out)?;
+        let mut value = Vec::new();
+        set::put(&mut value, &late.iter().map(|(_, local)| *local).collect());
+        let start = self.out.position();
+        self.out.push(&value)?;
+        sections.apart = start..self.out.position();
+        late.sort_unstable();
+        let mut table = self.table();
+        for same in late.chunk_by(|(a, _), (b, _)| a == b) {
+            let Some((clock, _)) = same.first() else { continue };
+            value.clear();
+            set::put(&mut value, &same.iter().map(|(_, local)| *local).collect());
+            table.push(&mut self.out, clock, &value)?;
+        }
+        sections.late = table.finish(&mut self.out)?;
+        Ok(())
+    }
+
+    fn ids(&mut self, entries: &Entries, sections: &mut Sections) -> Result<()> {
+        let mut rows: Vec<(u64, u32)> = entries
+            .ids
+            .iter()
+            .flat_map(|(hash, locals)| locals.iter().map(|local| (*hash, *local)))
+            .collect();
+        rows.sort_unstable();
+        self.out.pad(8)?;
+        let start = self.out.position();
+        for (hash, local) in rows {
+            self.out.push(&hash.to_le_bytes())?;
+            self.out.push(&local.to_le_bytes())?;
+        }
+        sections.ids = start..self.out.position();
+        Ok(())
+    }
+
+    fn entities(&mut self, base: u64, entries: &Entries) -> Result<table::Place> {
+        let mut sorted: Vec<&TailEntity> = entries.entities.iter().collect();
+        sorted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let bytes = local_bytes(entries.offsets.len() as u32);
+        let mut table = self.table();
+        let mut value = Vec::new();
+        for entity in sorted {
+            value.clear();
+            let entry = EntityEntry {
+                slot: 0,
+                first_version: entity.first_version,
+                count: entity.postings.len() as u32,
+                previous: entity.previous,
+            };
+            put_entity(&mut value, base, &entry);
+            entity.postings.iter().for_each(|local| put_local(&mut value, *local, bytes));
+            table.push(&mut self.out, entity.name.as_bytes(), &value)?;
+        }
+        table.finish(&mut self.out)
+    }
+
+    fn sets(&mut self, map: &HashMap<Box<str>, RoaringBitmap>) -> Result<table::Place> {
+        let mut sorted: Vec<_> = map.iter().collect();
+        sorted.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        let mut table = self.table();
+        let mut value = Vec::new();
+        for (name, numbers) in sorted {
+            value.clear();
+            set::put(&mut value, numbers);
+            table.push(&mut self.out, name.as_bytes(), &value)?;
+        }
+        table.finish(&mut self.out)
+    }
+}
+
+fn clock_of(segment: &Segment, offset: u64) -> Result<Vec<u8>> {
+    let bytes = segment.record(offset)?;
+    let record = Record::parse(&bytes);
+    let damaged = || segment.damaged(offset, bytes.len() as u64, "a record cannot be parsed");
+    record.map(|record| record.clock.to_vec()).ok_or_else(|| -> Error { damaged() })
+}
