@@ -148,6 +148,69 @@ describe('a reading', () => {
   })
 })
 
+describe('a reading that is answered at once', () => {
+  const last = (...positions: number[]) =>
+    packBatch(
+      positions.map((position) => ({ position })),
+      { last: true },
+    )
+
+  test('needs no other call, however it is read', async () => {
+    for (let i = 0; i < 4; i++) native.atOnce.push(last(0, 1))
+    expect((await reading().toArray()).map(position)).toEqual([0, 1])
+    expect((await reading().first())?.position).toBe(0)
+    const seen: number[] = []
+    for await (const event of reading()) seen.push(event.position)
+    for await (const events of reading().batches()) seen.push(...events.map(position))
+    expect(seen).toEqual([0, 1, 0, 1])
+    expect(native.reads).toHaveLength(0)
+  })
+
+  test('and has nothing ends', async () => {
+    native.atOnce.push(last(), last())
+    expect(await reading().toArray()).toEqual([])
+    expect(await reading().first()).toBeUndefined()
+    expect(native.reads).toHaveLength(0)
+  })
+
+  test('goes on with the rest of it', async () => {
+    native.atOnce.push(batch(0, 1))
+    native.answers.push([last(2)])
+    expect((await reading().toArray()).map(position)).toEqual([0, 1, 2])
+    expect(lastRead()).toMatchObject({ calls: 1, cancelled: 1 })
+  })
+
+  test('keeps its events when the next answer comes', async () => {
+    native.atOnce.push(last(0, 1), last(7, 8))
+    const first = await reading().toArray()
+    await reading().toArray()
+    expect(first.map(position)).toEqual([0, 1])
+  })
+
+  test('still rejects when it is aborted or closed inside the batch', async () => {
+    const controller = new AbortController()
+    native.atOnce.push(last(0, 1), last(0, 1))
+    const aborted = reading({ signal: controller.signal })[Symbol.asyncIterator]()
+    const closed = reading()[Symbol.asyncIterator]()
+    await aborted.next()
+    await closed.next()
+    controller.abort('stop')
+    await expect(aborted.next()).rejects.toBe('stop')
+    session.close()
+    await rejected(() => closed.next(), 'ERR_CLOSED')
+  })
+
+  test('wants previous links from the engine once one of its events was asked for its own', async () => {
+    native.atOnce.push(packBatch([{ version: 1 }]))
+    native.answers.push([last(1)])
+    const iterator = reading()[Symbol.asyncIterator]()
+    const { value } = await iterator.next()
+    expect(lastRead().wantsLinks).toBe(false)
+    expect(value?.previousLink).toEqual(new Uint8Array(32))
+    expect(lastRead().wantsLinks).toBe(true)
+  })
+})
+
 describe('an abort', () => {
   test('rejects with its reason: before the start, while waiting, and inside a batch', async () => {
     const reason = { mine: true }

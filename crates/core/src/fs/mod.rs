@@ -4,6 +4,8 @@
 mod disk;
 mod map;
 mod memory;
+pub(crate) mod patience;
+mod residency;
 
 use std::fmt::Debug;
 use std::io;

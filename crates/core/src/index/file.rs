@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
@@ -20,7 +21,7 @@ use crate::codec::{Reader, patch, put_u32, put_u64, u32_at, u64_at};
 use crate::error::{AtPath, Error, Result};
 use crate::filter::Pattern;
 use crate::frame::RunningHash;
-use crate::fs::{Fs, Map, OpenMode, read_all};
+use crate::fs::{Fs, Map, OpenMode, patience, read_all};
 use crate::limits::{CLOCK_MAX_BYTES, SEGMENT_MAX_BYTES};
 use crate::segment::Segment;
 
@@ -81,6 +82,21 @@ enum Bytes {
 }
 
 impl Bytes {
+    /// Whether this thread may touch a range now.
+    fn at_hand(&self, range: &Range<usize>) -> Result<()> {
+        match self {
+            Self::Mapped(map) => map.at_hand(range),
+            Self::Owned(_) => Ok(()),
+        }
+    }
+
+    /// Starts reading a range that will be read from start to end.
+    fn ask_ahead(&self, range: &Range<usize>) {
+        if let Self::Mapped(map) = self {
+            map.ask_ahead(range.clone(), Instant::now());
+        }
+    }
+
     fn get(&self, range: Range<usize>) -> Option<&[u8]> {
         match self {
             Self::Mapped(map) => map.get(range),
@@ -181,8 +197,11 @@ impl IndexFile {
         let damaged = || Error::StaleIndex { path: self.path.clone() };
         let (range, crc) = self.sections.get(section as usize).ok_or_else(damaged)?;
         let bytes = self.bytes.get(range.clone()).ok_or_else(damaged)?;
+        self.bytes.at_hand(range)?;
         let bit = 1 << section as u32;
         if self.checked.load(Ordering::Relaxed) & bit == 0 {
+            patience::spend(range.len())?;
+            self.bytes.ask_ahead(range);
             if crc32fast::hash(bytes) != *crc {
                 return Err(damaged());
             }

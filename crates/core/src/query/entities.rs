@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::batch::FLAG_LAST;
 use crate::codec::{patch, put_f64, put_u32};
 use crate::error::Result;
 use crate::view::{EntityHead, View};
@@ -39,11 +40,11 @@ pub(super) fn page(view: &View, prefix: &str, after: Option<&str>) -> Result<Ent
     Ok(page)
 }
 
-/// Packs rows for the way out: count, fixed rows, names.
-pub(super) fn pack(rows: &[(String, EntityHead)]) -> Vec<u8> {
+/// Packs rows for the way out: count, flags, fixed rows, names.
+pub(super) fn pack(rows: &[(String, EntityHead)], last: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(8 + rows.len() * 48);
     put_u32(&mut out, rows.len() as u32);
-    put_u32(&mut out, 0);
+    put_u32(&mut out, if last { FLAG_LAST } else { 0 });
     for (name, head) in rows {
         put_f64(&mut out, head.version as f64);
         put_f64(&mut out, head.position as f64);

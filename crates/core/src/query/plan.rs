@@ -91,6 +91,11 @@ impl Plan {
         }
     }
 
+    /// Whether events come as they stand in the log.
+    pub(super) fn is_sequential(&self) -> bool {
+        matches!(self, Self::Range { backwards: false, .. })
+    }
+
     /// In words.
     pub(super) fn describe(&self) -> String {
         match self {
