@@ -65,6 +65,9 @@ export class EventBatch {
   /** Whether nothing comes behind it. */
   readonly last: boolean
   readonly #bytes: Uint8Array
+  // Kept beside the bytes, which give them by a call each time.
+  readonly #buffer: ArrayBuffer
+  readonly #byteOffset: number
   /** Undefined for a detached event, which has everything and whose bytes are its own. */
   readonly #source: BatchSource | undefined
   readonly #hasPreviousLinks: boolean
@@ -78,12 +81,15 @@ export class EventBatch {
   #linksFrom = 0
 
   constructor(bytes: Uint8Array, source: BatchSource | undefined) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    const { buffer, byteOffset, byteLength } = bytes
+    const view = new DataView(buffer, byteOffset, byteLength)
     const flags = view.getUint32(HEADER.flags, true)
     this.view = view
     this.count = view.getUint32(HEADER.count, true)
     this.last = (flags & FLAG_LAST) !== 0
     this.#bytes = bytes
+    this.#buffer = buffer as ArrayBuffer
+    this.#byteOffset = byteOffset
     this.#source = source
     this.#hasPreviousLinks = (flags & FLAG_PREVIOUS_LINKS) !== 0
     this.#rowsAt = view.getUint32(HEADER.rowsAt, true)
@@ -97,8 +103,7 @@ export class EventBatch {
 
   /** The bytes, for decoding text. */
   get text(): Buffer {
-    const { buffer, byteOffset, byteLength } = this.#bytes
-    this.#text ??= Buffer.from(buffer, byteOffset, byteLength)
+    this.#text ??= Buffer.from(this.#buffer, this.#byteOffset, this.#bytes.byteLength)
     return this.#text
   }
 
@@ -143,8 +148,7 @@ export class EventBatch {
   }
 
   slice(offset: number, length: number): Bytes {
-    const { buffer, byteOffset } = this.#bytes
-    const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset + offset, length)
+    const bytes = new Uint8Array(this.#buffer, this.#byteOffset + offset, length)
     return this.#source === undefined ? bytes.slice() : bytes
   }
 

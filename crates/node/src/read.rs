@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tetralog_core::{Links, Read, Verification};
 
+use crate::buffers;
 use crate::convert::{progress_json, report_json, to_js};
 use crate::work::Work;
 
@@ -30,7 +31,7 @@ impl NativeRead {
     #[napi(ts_return_type = "Promise<Uint8Array | null>")]
     pub fn next(&self) -> AsyncTask<Work<Option<Vec<u8>>, Option<Uint8Array>>> {
         let read = Arc::clone(&self.read);
-        Work::start(move || read.next(), |batch| batch.map(Uint8Array::from))
+        Work::start(move || read.next_into(buffers::take()), |batch| batch.map(buffers::hand_over))
     }
 
     /// From the next batch on, events come with their previous links.

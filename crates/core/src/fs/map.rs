@@ -12,13 +12,16 @@ use std::ptr;
 use std::slice;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::patience;
-use super::residency::Residency;
+use super::residency::{Moment, Residency};
 use crate::error::{Error, Result};
+
+/// Bytes that the processor fetches at once.
+#[cfg(target_arch = "x86_64")]
+const CACHE_LINE: usize = 64;
 
 /// A read mapping of a file. Bytes become readable by [`Map::publish`].
 #[derive(Debug)]
@@ -55,16 +58,31 @@ impl Map {
     }
 
     /// Starts reading a range that will be touched soon, without waiting for it.
-    pub(crate) fn ask_ahead(&self, range: Range<usize>, now: Instant) {
+    pub(crate) fn ask_ahead(&self, range: Range<usize>, now: Moment) {
         let range = range.start..range.end.min(self.published.load(Ordering::Acquire));
-        if !range.is_empty() && !self.is_resident(&range, now) {
+        if range.start < range.end && !self.is_resident(&range, now) {
             // Only advice, as above.
             let _ = self.raw.advise_range(Advice::WillNeed, range.start, range.len());
         }
     }
 
+    /// Starts bringing a range from memory into the processor's cache. Does nothing for pages that are not
+    /// mapped, nor on processors without such an instruction that Rust offers.
+    #[inline]
+    pub(crate) fn prefetch(&self, range: &Range<usize>) {
+        #[cfg(target_arch = "x86_64")]
+        if range.end <= self.raw.len() {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            for at in range.clone().step_by(CACHE_LINE) {
+                // SAFETY: the address lies within the mapping; a prefetch reads nothing that could be
+                // seen, and never faults.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(self.raw.as_ptr().add(at).cast()) };
+            }
+        }
+    }
+
     /// Whether a range was in memory when it was last asked about, at most a second before `now`.
-    fn is_resident(&self, range: &Range<usize>, now: Instant) -> bool {
+    fn is_resident(&self, range: &Range<usize>, now: Moment) -> bool {
         let residency = self.residency.get_or_init(|| Residency::new(self.raw.len()));
         residency.holds(range, now, |first_page, answer| {
             let page = rustix::param::page_size();

@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub use disk::DiskFs;
 pub use map::Map;
 pub use memory::MemoryFs;
+pub(crate) use residency::Moment;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use super::residency::Moment;
 use crate::error::{Error, Result};
 
 /// Bytes of log and index that an impatient step may work on.
@@ -22,6 +23,7 @@ const ACCESSES_PER_LOOK: u32 = 16;
 struct Allowance {
     bytes: usize,
     started: Instant,
+    moment: Moment,
     accesses: u32,
 }
 
@@ -40,15 +42,16 @@ impl Drop for Restore {
 
 /// Runs a step that must neither wait for the disk nor take long.
 pub(crate) fn without_waiting<T>(step: impl FnOnce() -> Result<T>) -> Result<T> {
-    ALLOWANCE.set(Some(Allowance { bytes: BYTES, started: Instant::now(), accesses: 0 }));
+    let (started, moment) = (Instant::now(), Moment::now());
+    ALLOWANCE.set(Some(Allowance { bytes: BYTES, started, moment, accesses: 0 }));
     let _restore = Restore;
     step()
 }
 
 /// When the current step began, on a thread that must not wait.
 #[inline]
-pub(super) fn impatient_since() -> Option<Instant> {
-    ALLOWANCE.get().map(|allowance| allowance.started)
+pub(super) fn impatient_since() -> Option<Moment> {
+    ALLOWANCE.get().map(|allowance| allowance.moment)
 }
 
 /// Whether the thread must not wait.

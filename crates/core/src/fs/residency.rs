@@ -3,27 +3,36 @@
 //! one that is nevertheless costs a page fault, not a wrong answer.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Pages of a window: the bits of its word.
 const WINDOW_PAGES: usize = 64;
-/// How long an answer is believed.
-const BELIEVED: Duration = Duration::from_secs(1);
+
+/// The second in which something happens, counted from 1. Answers are believed until it has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment(u32);
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        static START: OnceLock<Instant> = OnceLock::new();
+        Self(START.get_or_init(Instant::now).elapsed().as_secs() as u32 + 1)
+    }
+}
 
 /// What is known of a window: a bit for each page that was in memory, and when that was asked.
 #[derive(Debug, Default)]
 struct Window {
     pages: AtomicU64,
-    /// Epoch of the answer; 0 if there is none.
-    epoch: AtomicU32,
+    /// Moment of the answer; 0 if there is none.
+    asked: AtomicU32,
 }
 
 /// The windows of a mapping.
 #[derive(Debug)]
 pub(super) struct Residency {
     page: usize,
-    started: Instant,
     windows: Box<[Window]>,
 }
 
@@ -32,7 +41,7 @@ impl Residency {
         let page = rustix::param::page_size();
         let count = length.div_ceil(page * WINDOW_PAGES);
         let windows = (0..count).map(|_| Window::default()).collect();
-        Self { page, started: Instant::now(), windows }
+        Self { page, windows }
     }
 
     /// Whether all pages of a range of bytes are in memory. `ask` fills in a byte for each page from
@@ -40,17 +49,16 @@ impl Residency {
     pub(super) fn holds(
         &self,
         range: &Range<usize>,
-        now: Instant,
+        now: Moment,
         ask: impl Fn(usize, &mut [u8; WINDOW_PAGES]) -> bool,
     ) -> bool {
-        let epoch = self.epoch(now);
         let last = range.end.saturating_sub(1) / self.page;
         let mut page = range.start / self.page;
         while page <= last {
             let window = page / WINDOW_PAGES;
             let next = (window + 1) * WINDOW_PAGES;
             let wanted = bits(page % WINDOW_PAGES, last.min(next - 1) % WINDOW_PAGES);
-            if !self.window_holds(window, wanted, epoch, &ask) {
+            if !self.window_holds(window, wanted, now, &ask) {
                 return false;
             }
             page = next;
@@ -58,22 +66,17 @@ impl Residency {
         true
     }
 
-    fn epoch(&self, now: Instant) -> u32 {
-        let seconds = now.saturating_duration_since(self.started).as_secs() / BELIEVED.as_secs();
-        seconds as u32 + 1
-    }
-
     fn window_holds(
         &self,
         nth: usize,
         wanted: u64,
-        epoch: u32,
+        now: Moment,
         ask: &impl Fn(usize, &mut [u8; WINDOW_PAGES]) -> bool,
     ) -> bool {
         let Some(window) = self.windows.get(nth) else {
             return false;
         };
-        let known = window.epoch.load(Ordering::Acquire) == epoch;
+        let known = window.asked.load(Ordering::Acquire) == now.0;
         if known && window.pages.load(Ordering::Relaxed) & wanted == wanted {
             return true;
         }
@@ -84,7 +87,7 @@ impl Residency {
         }
         let pages = answer.iter().rev().fold(0, |word, byte| word << 1 | u64::from(byte & 1));
         window.pages.store(pages, Ordering::Relaxed);
-        window.epoch.store(epoch, Ordering::Release);
+        window.asked.store(now.0, Ordering::Release);
         pages & wanted == wanted
     }
 }
@@ -119,15 +122,16 @@ mod tests {
             }
             true
         };
-        let now = residency.started;
+        let now = Moment(1);
+        let later = Moment(2);
         assert!(residency.holds(&(0..page * 3), now, ask));
         assert!(residency.holds(&(page..page + 1), now, ask));
         assert_eq!(asked.get(), 1);
         assert!(!residency.holds(&(page * 2..page * 3 + 1), now, ask));
         assert_eq!(asked.get(), 2);
-        assert!(residency.holds(&(0..page), now + BELIEVED, ask));
+        assert!(residency.holds(&(0..page), later, ask));
         assert_eq!(asked.get(), 3);
-        assert!(residency.holds(&(page * 60..page * 70), now + BELIEVED, ask));
+        assert!(residency.holds(&(page * 60..page * 70), later, ask));
         assert_eq!(asked.get(), 4);
     }
 }

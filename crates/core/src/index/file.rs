@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
 
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
@@ -21,7 +20,7 @@ use crate::codec::{Reader, patch, put_u32, put_u64, u32_at, u64_at};
 use crate::error::{AtPath, Error, Result};
 use crate::filter::Pattern;
 use crate::frame::RunningHash;
-use crate::fs::{Fs, Map, OpenMode, patience, read_all};
+use crate::fs::{Fs, Map, Moment, OpenMode, patience, read_all};
 use crate::limits::{CLOCK_MAX_BYTES, SEGMENT_MAX_BYTES};
 use crate::segment::Segment;
 
@@ -93,7 +92,7 @@ impl Bytes {
     /// Starts reading a range that will be read from start to end.
     fn ask_ahead(&self, range: &Range<usize>) {
         if let Self::Mapped(map) = self {
-            map.ask_ahead(range.clone(), Instant::now());
+            map.ask_ahead(range.clone(), Moment::now());
         }
     }
 

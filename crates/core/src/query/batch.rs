@@ -39,10 +39,11 @@ impl BatchBuilder {
         Self { out: Vec::new(), rows: Vec::new(), symbols: Symbols::new(), tags: Vec::new() }
     }
 
-    /// Begins a batch that is expected to become so long.
-    pub(crate) fn begin(&mut self, expected: usize) {
+    /// Begins a batch that is expected to become so long, in the memory of a buffer.
+    pub(crate) fn begin(&mut self, buffer: Vec<u8>, expected: usize) {
         self.rows.clear();
         self.symbols.forget();
+        self.out = buffer;
         self.out.clear();
         self.out.reserve(expected);
         self.out.resize(HEADER_LEN, 0);

@@ -2,7 +2,6 @@
 //! is read, so that waits for the disk, or for memory, overlap.
 
 use std::ops::Range;
-use std::time::Instant;
 
 use super::batch::{BatchBuilder, Flags, Place};
 use super::plan::Hit;
@@ -10,7 +9,7 @@ use super::read::packing;
 use crate::chain::{GENESIS, Hash};
 use crate::error::Result;
 use crate::frame::HEADER_LEN;
-use crate::fs::patience;
+use crate::fs::{Moment, patience};
 use crate::segment::Segment;
 use crate::view::{FoundRecord, View, record_at};
 
@@ -69,43 +68,41 @@ impl Fetch {
 
     /// Finds out where the records of the group stand, and asks for them.
     pub(super) fn start(&mut self, view: &View, sequential: bool) -> Result<()> {
-        let now = Instant::now();
+        let now = Moment::now();
         let may_wait = !patience::is_impatient();
         for located in &mut self.group {
             let Some(part) = view.parts().get(located.hit.part) else {
                 continue;
             };
             located.offset = part.offset(located.hit.local)?;
-            if let (true, Some(offset)) = (may_wait, located.offset) {
-                let offset = u64::from(offset);
-                let segment = part.segment();
-                if sequential {
-                    ask_for_next(&mut self.asked, segment, offset, now);
-                } else {
-                    segment.ask_ahead(offset..offset + RECORD_GUESS, now);
+            let Some(offset) = located.offset.map(u64::from) else {
+                continue;
+            };
+            let (segment, range) = (part.segment(), offset..offset + RECORD_GUESS);
+            if sequential {
+                ask_for_next(&mut self.asked, segment, offset, now);
+            } else {
+                segment.prefetch(&range);
+                if may_wait {
+                    segment.ask_ahead(range, now);
                 }
             }
         }
-        if sequential { Ok(()) } else { self.glance(view, may_wait, now) }
+        if sequential || !may_wait { Ok(()) } else { self.ask_for_rest(view, now) }
     }
 
-    /// Touches every record, so that memory fetches them side by side, and asks for what their first
-    /// bytes show to be needed too: the rest of a long one, and the header of its frame.
-    fn glance(&self, view: &View, may_wait: bool, now: Instant) -> Result<()> {
+    /// Asks for what the first bytes of the records show to be needed too: the rest of a long one, and
+    /// the header of its frame.
+    fn ask_for_rest(&self, view: &View, now: Moment) -> Result<()> {
         for located in &self.group {
             let (Some(part), Some(offset)) = (view.parts().get(located.hit.part), located.offset)
             else {
                 continue;
             };
             let (segment, offset) = (part.segment(), u64::from(offset));
-            let Some((length, distance)) = segment.glance(offset)? else {
-                continue;
-            };
-            if may_wait {
+            if let Some((length, distance)) = segment.glance(offset)? {
                 segment.ask_ahead(frame_header(offset, distance), now);
-                if u64::from(length) > RECORD_GUESS {
-                    segment.ask_ahead(offset + RECORD_GUESS..offset + u64::from(length), now);
-                }
+                segment.ask_ahead(offset + RECORD_GUESS..offset + u64::from(length), now);
             }
         }
         Ok(())
@@ -139,7 +136,7 @@ fn frame_header(offset: u64, distance: u32) -> Range<u64> {
 }
 
 /// Asks for the next pieces of a segment, when a scan comes to the last one that was asked for.
-fn ask_for_next(asked: &mut Option<(u32, u64)>, segment: &Segment, offset: u64, now: Instant) {
+fn ask_for_next(asked: &mut Option<(u32, u64)>, segment: &Segment, offset: u64, now: Moment) {
     let upto = match *asked {
         Some((serial, upto)) if serial == segment.serial => upto,
         _ => offset,
@@ -196,7 +193,7 @@ fn previous_link(view: &View, position: u64, back: u64) -> Result<Hash> {
 /// A batch of one event.
 pub(crate) fn single(view: &View, position: u64) -> Result<Vec<u8>> {
     packing(|builder| {
-        builder.begin(SINGLE_BYTES);
+        builder.begin(Vec::new(), SINGLE_BYTES);
         push(builder, view, &view.record(position)?, position, &mut None, false)?;
         Ok(builder.finish(Flags { previous_links: false, last: true }, view.end()))
     })

@@ -1,6 +1,6 @@
 //! One read at one head: a cursor that hands out packed batches, counts, or explains itself.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -102,9 +102,14 @@ impl Read {
 
     /// The next packed batch; `None` behind the one that says it is the last.
     pub fn next(&self) -> Result<Option<Vec<u8>>> {
+        self.next_into(Vec::new())
+    }
+
+    /// As [`Read::next`], packed into the memory of a buffer.
+    pub fn next_into(&self, buffer: Vec<u8>) -> Result<Option<Vec<u8>>> {
         let limit = self.batch_bytes.load(Ordering::Relaxed);
         self.batch_bytes.store((limit * 4).min(LARGEST_BATCH), Ordering::Relaxed);
-        self.batch(limit)
+        self.batch(limit, buffer)
     }
 
     /// The first batch of at most so many bytes, on a thread that must neither wait for the disk nor work
@@ -113,7 +118,7 @@ impl Read {
         if self.follower.is_some() || !self.is_small() {
             return Ok(None);
         }
-        match patience::without_waiting(|| self.batch(FIRST_BATCH.min(most / 2))) {
+        match patience::without_waiting(|| self.batch(FIRST_BATCH.min(most / 2), Vec::new())) {
             Ok(Some(batch)) if batch.len() <= most => Ok(Some(batch)),
             Ok(_) | Err(Error::WouldWait) => {
                 *self.running.lock() = None;
@@ -137,7 +142,8 @@ impl Read {
         }
     }
 
-    fn batch(&self, limit: usize) -> Result<Option<Vec<u8>>> {
+    fn batch(&self, limit: usize, buffer: Vec<u8>) -> Result<Option<Vec<u8>>> {
+        let buffer = Cell::new(buffer);
         self.stepping(|read, running| {
             if running.finished {
                 return Ok(None);
@@ -146,7 +152,11 @@ impl Read {
                 return running.entities(prefix).map(Some);
             }
             let links = read.previous_links.load(Ordering::Relaxed);
-            packing(|builder| running.batch(builder, limit, links)).map(Some)
+            packing(|builder| {
+                builder.begin(buffer.take(), limit + limit / 8);
+                running.batch(builder, limit, links)
+            })
+            .map(Some)
         })
     }
 
@@ -340,7 +350,6 @@ impl Running {
         limit: usize,
         previous_links: bool,
     ) -> Result<Vec<u8>> {
-        builder.begin(limit + limit / 8);
         let mut count = 0;
         while builder.length() < limit {
             match self.add_next(builder, previous_links) {

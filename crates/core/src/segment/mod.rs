@@ -8,12 +8,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
 
 use crate::checksum::Checksum;
 use crate::error::{AtPath, Damage, Error, Result};
 use crate::frame::{DEFINITION_HEADER_LEN, FrameHeader, HEADER_LEN, RunningHash};
-use crate::fs::{File, Fs, Map, OpenMode, patience, read_exact_at};
+use crate::fs::{File, Fs, Map, Moment, OpenMode, patience, read_exact_at};
 use crate::limits::{ENTITY_MAX_BYTES, FRAME_MAX_BYTES};
 use crate::record::{self, LINK_AT};
 
@@ -142,9 +141,17 @@ impl Segment {
     }
 
     /// Starts reading a range from the disk, if it is not in memory, without waiting for it.
-    pub(crate) fn ask_ahead(&self, range: Range<u64>, now: Instant) {
+    pub(crate) fn ask_ahead(&self, range: Range<u64>, now: Moment) {
         if let Some(map) = &self.map {
             map.ask_ahead(range.start as usize..range.end as usize, now);
+        }
+    }
+
+    /// Starts bringing a range from memory into the processor's cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, range: &Range<u64>) {
+        if let Some(map) = &self.map {
+            map.prefetch(&(range.start as usize..range.end as usize));
         }
     }
 
