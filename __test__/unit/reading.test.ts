@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { setImmediate as immediate } from 'node:timers/promises'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { decodeEvents } from '../../src/event.js'
 import { EVERYTHING } from '../../src/filter.js'
 import { LogQuery } from '../../src/query.js'
@@ -8,7 +8,7 @@ import { PlainReading } from '../../src/reading.js'
 import { Session } from '../../src/session.js'
 import type { RecordedEvent } from '../../src/types.js'
 import { allSpec, type Window } from '../../src/window.js'
-import { FakeNative, type FakeRead, nativeError } from '../helpers/fake-native.js'
+import { FakeNative, FakeRead, nativeError } from '../helpers/fake-native.js'
 import { packBatch, readSpec } from '../helpers/packed.js'
 import { refusedArgument, rejected, rejectedArgument } from '../helpers/refusals.js'
 
@@ -237,6 +237,26 @@ describe('an abort', () => {
     await expect(iterator.next()).rejects.toBe(reason)
     expect(await iterator.next()).toEqual({ done: true, value: undefined })
     expect(lastRead().cancelled).toBe(1)
+  })
+
+  test('and closing reject a count that is under way, and cancel it', async () => {
+    const reason = { mine: true }
+    const controller = new AbortController()
+    const never = new Promise<never>(() => {})
+    const begin = (signal?: AbortSignal) => {
+      const counted = reading({ ...(signal && { signal }) }).count()
+      return { counted, read: lastRead() }
+    }
+    vi.spyOn(FakeRead.prototype, 'count').mockReturnValue(never)
+    const aborted = begin(controller.signal)
+    controller.abort(reason)
+    await expect(aborted.counted).rejects.toBe(reason)
+    expect(aborted.read.cancelled).toBe(1)
+    const closed = begin()
+    session.close()
+    await rejected(() => closed.counted, 'ERR_CLOSED')
+    expect(closed.read.cancelled).toBe(1)
+    vi.restoreAllMocks()
   })
 
   test('after the end changes nothing, and no listener is left', async () => {

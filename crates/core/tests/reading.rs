@@ -123,6 +123,44 @@ fn what_is_too_large_to_work_on_at_once_is_left_to_another_thread() {
     assert_eq!(facts, ["f", "g"]);
 }
 
+/// Drops a directory's files from the page cache. They must be neither mapped nor dirty.
+fn evict(directory: &std::path::Path) {
+    for file in common::files(directory, "") {
+        #[expect(clippy::disallowed_methods, reason = "a test plays the part of the world")]
+        let file = std::fs::File::open(file).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    }
+}
+
+#[test]
+fn what_is_not_in_memory_is_left_to_another_thread_and_read_at_once_afterwards() {
+    // Not below the system's folder for temporary files, which may be in memory.
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let options = || StoreOptions { segment_max_bytes: 1 << 20, ..relaxed() };
+    let store = Store::open(directory.path(), options()).unwrap();
+    for nth in 0..3000_u32 {
+        let entity = format!("e{}", nth % 7);
+        append(&store, &[event(&entity, "f", &[nth as u8; 1000])]).unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    evict(directory.path());
+
+    let store = Store::open(directory.path(), options()).unwrap();
+    assert_eq!(store.without_waiting(|store| store.event(5)).unwrap(), None);
+    let event = store.event(5).unwrap();
+    assert_eq!(store.without_waiting(|store| store.event(5)).unwrap(), Some(event));
+
+    let limited = ReadSpec { limit: Some(20), ..ReadSpec::new(Subject::Stream("e1".to_owned())) };
+    let read = store.read(limited.clone()).unwrap();
+    assert_eq!(read.next_now(OUT).unwrap(), None);
+    let events = Batch::new(read.next().unwrap().unwrap()).events();
+    assert_eq!(events.len(), 20);
+    let again = store.read(limited).unwrap().next_now(OUT).unwrap();
+    assert_eq!(Batch::new(again.unwrap()).events(), events);
+}
+
 #[test]
 fn a_scan_of_a_large_log_is_not_begun_at_once() {
     let (_directory, store) = filled(relaxed(), 300);

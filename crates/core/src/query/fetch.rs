@@ -53,8 +53,9 @@ impl Fetch {
         self.next == self.group.len()
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.group.len() < GROUP
+    /// Whether the group can take more, if so many events are wanted yet.
+    pub(super) fn has_room(&self, wanted: u64) -> bool {
+        self.group.len() < GROUP && (self.group.len() as u64) < wanted
     }
 
     pub(super) fn clear(&mut self) {
@@ -108,26 +109,39 @@ impl Fetch {
         Ok(())
     }
 
-    /// Adds the next event of the group to a batch, if there is one.
-    pub(super) fn add_next(
-        &mut self,
-        view: &View,
-        builder: &mut BatchBuilder,
-        previous_links: bool,
-    ) -> Result<bool> {
-        let Some(located) = self.group.get(self.next) else {
-            return Ok(false);
+    /// The record of the group's next hit, if there is one.
+    pub(super) fn next<'a>(&mut self, view: &'a View) -> Result<Option<Fetched<'a>>> {
+        let Some(Located { hit, offset }) = self.group.get(self.next) else {
+            return Ok(None);
         };
         self.next += 1;
-        let Hit { part, local, .. } = located.hit;
-        let Some(part) = view.parts().get(part) else {
-            return Ok(false);
+        let Some(part) = view.parts().get(hit.part) else {
+            return Ok(None);
         };
-        let found = record_at(part, local, located.offset)?;
-        let position = part.base() + u64::from(local);
-        push(builder, view, &found, position, &mut self.frame, previous_links)?;
-        Ok(true)
+        let found = record_at(part, hit.local, *offset)?;
+        let position = part.base() + u64::from(hit.local);
+        Ok(Some(Fetched { found, position, check: hit.check }))
     }
+
+    /// Adds a fetched record to a batch.
+    pub(super) fn pack(
+        &mut self,
+        view: &View,
+        fetched: &Fetched<'_>,
+        builder: &mut BatchBuilder,
+        previous_links: bool,
+    ) -> Result<()> {
+        let Fetched { found, position, .. } = fetched;
+        push(builder, view, found, *position, &mut self.frame, previous_links)
+    }
+}
+
+/// A record that a hit led to.
+pub(super) struct Fetched<'a> {
+    pub(super) found: FoundRecord<'a>,
+    pub(super) position: u64,
+    /// The index could not decide: the record has to match the filters.
+    pub(super) check: bool,
 }
 
 fn frame_header(offset: u64, distance: u32) -> Range<u64> {

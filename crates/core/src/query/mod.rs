@@ -4,10 +4,13 @@ mod batch;
 mod clock_order;
 mod entities;
 mod fetch;
+mod interrupt;
 mod links;
 mod plan;
 mod read;
+mod search;
 mod spec;
+mod stream;
 mod verify;
 
 pub use batch::{Batch, BatchEvent};

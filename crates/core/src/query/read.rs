@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::batch::{BatchBuilder, Flags};
-use super::entities;
+use super::entities::{self, Names};
 use super::fetch::Fetch;
-use super::plan::{Hit, Plan, matches_record};
+use super::interrupt::Interrupt;
+use super::plan::{Hit, Plan, matches_found, matches_record};
 use super::spec::{Order, ReadSpec, Subject};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::follower::Follower;
 use crate::fs::patience;
 use crate::shared::Shared;
-use crate::view::View;
+use crate::view::{EntityHead, View};
 
 /// Bytes of the first batch and of the largest: a short answer is ready at once, a long one is
 /// handed over in pieces that the other side decodes in about a millisecond.
@@ -25,6 +26,8 @@ const LARGEST_BATCH: usize = 1 << 20;
 /// Events of a log, or of an answer, that is small enough to be searched on a thread that must not wait.
 const SMALL_LOG: u64 = 65_536;
 const SMALL_ANSWER: u64 = 128;
+/// Rows of a batch of entities.
+const ENTITIES_PER_BATCH: u64 = 1024;
 /// Hits between two looks at whether the read was cancelled.
 const HITS_PER_LOOK: u64 = 1024;
 
@@ -49,7 +52,7 @@ pub struct Read {
     batch_bytes: AtomicUsize,
     /// Whether batches have previous links, from the next one on.
     previous_links: AtomicBool,
-    cancelled: Arc<AtomicBool>,
+    interrupt: Interrupt,
 }
 
 /// A read that has begun.
@@ -58,8 +61,12 @@ struct Running {
     view: View,
     plan: Plan,
     filters: Vec<Filter>,
+    /// Events or entities that are wanted yet.
     left: u64,
+    /// Of a list of entities: where it stands.
+    names: Option<Names>,
     after_name: Option<String>,
+    /// Records read.
     touched: u64,
     /// Events handed out.
     handed: u64,
@@ -71,7 +78,7 @@ struct Running {
     stale: bool,
     /// Damage that was met behind events that are handed out first.
     failure: Option<Error>,
-    cancelled: Arc<AtomicBool>,
+    interrupt: Interrupt,
 }
 
 /// How a read found its events.
@@ -96,7 +103,7 @@ impl Read {
             running: Mutex::default(),
             batch_bytes: AtomicUsize::new(FIRST_BATCH),
             previous_links: AtomicBool::new(false),
-            cancelled: Arc::default(),
+            interrupt: Interrupt::default(),
         }
     }
 
@@ -171,7 +178,7 @@ impl Read {
             if let Subject::Entities { prefix, .. } = &read.spec.subject {
                 return running.count_entities(prefix);
             }
-            if let Some(count) = running.plan.count(&running.view)? {
+            if let Some(count) = running.plan.count(&running.view, &running.interrupt)? {
                 Ok(count.min(running.left))
             } else {
                 let mut count = 0;
@@ -186,11 +193,11 @@ impl Read {
     /// Runs the read without handing anything out, and says how it went.
     pub fn explain(&self) -> Result<Explanation> {
         self.stepping(|_, running| {
-            let plan = running.plan.describe();
             while let Some(hit) = running.next_hit()? {
                 // Those that had to be checked are counted already.
                 running.touched += u64::from(!hit.check);
             }
+            let plan = running.plan.describe();
             Ok(Explanation { plan, records_touched: running.touched })
         })
     }
@@ -198,7 +205,7 @@ impl Read {
     /// Ends the read: what is left of it is not found any more, and a step that runs on another thread
     /// gives up.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.interrupt.cancel();
         // Not waited for: a step that runs frees what it holds when the read is dropped.
         if let Some(mut running) = self.running.try_lock() {
             *running = None;
@@ -210,10 +217,7 @@ impl Read {
     fn stepping<T>(&self, step: impl Fn(&Self, &mut Running) -> Result<T>) -> Result<T> {
         self.shared.check_open()?;
         let mut guard = self.running.lock();
-        if self.cancelled.load(Ordering::Relaxed) {
-            // Nobody hears it: who cancels a read does not wait for it.
-            return Err(Error::Closed);
-        }
+        self.interrupt.check()?;
         loop {
             let result = match &mut *guard {
                 Some(running) => running.start_over(&self.spec).and_then(|()| step(self, running)),
@@ -260,12 +264,12 @@ impl Read {
             Some(end) => view.cut(end),
             None => view,
         };
-        Running::new(&self.spec, view, &self.cancelled)
+        Running::new(&self.spec, view, &self.interrupt)
     }
 }
 
 impl Running {
-    fn new(spec: &ReadSpec, view: View, cancelled: &Arc<AtomicBool>) -> Result<Self> {
+    fn new(spec: &ReadSpec, view: View, interrupt: &Interrupt) -> Result<Self> {
         let filters = match &spec.subject {
             Subject::Query(filters) => filters.clone(),
             _ => Vec::new(),
@@ -279,6 +283,7 @@ impl Running {
             view,
             filters,
             left: spec.limit.unwrap_or(u64::MAX),
+            names: None,
             after_name,
             touched: 0,
             handed: 0,
@@ -287,7 +292,7 @@ impl Running {
             finished: false,
             stale: false,
             failure: None,
-            cancelled: Arc::clone(cancelled),
+            interrupt: interrupt.clone(),
         })
     }
 
@@ -297,7 +302,7 @@ impl Running {
         if !self.stale {
             return Ok(());
         }
-        let mut again = Self::new(spec, self.view.clone(), &self.cancelled)?;
+        let mut again = Self::new(spec, self.view.clone(), &self.interrupt)?;
         for _ in 0..self.handed {
             again.next_hit()?;
         }
@@ -311,13 +316,12 @@ impl Running {
         Ok(())
     }
 
-    /// The next event within the limit.
+    /// The next event within the limit, its record looked at only if the index could not decide.
     fn next_hit(&mut self) -> Result<Option<Hit>> {
         if self.left == 0 {
             return Ok(None);
         }
-        while let Some(hit) = self.plan.next(&self.view)? {
-            self.look_up()?;
+        while let Some(hit) = self.next_candidate()? {
             if hit.check {
                 self.touched += 1;
                 let Some(part) = self.view.parts().get(hit.part) else {
@@ -333,14 +337,12 @@ impl Running {
         Ok(None)
     }
 
-    /// Ends a step that nobody waits for any more.
-    fn look_up(&mut self) -> Result<()> {
+    fn next_candidate(&mut self) -> Result<Option<Hit>> {
         self.hits += 1;
-        if self.hits.is_multiple_of(HITS_PER_LOOK) && self.cancelled.load(Ordering::Relaxed) {
-            // Nobody hears it: who cancels a read does not wait for it.
-            return Err(Error::Closed);
+        if self.hits.is_multiple_of(HITS_PER_LOOK) {
+            self.interrupt.check()?;
         }
-        Ok(())
+        self.plan.next(&self.view, &self.interrupt)
     }
 
     /// The next batch; the last one may be empty.
@@ -367,27 +369,37 @@ impl Running {
                 Err(error) => return Err(error),
             }
         }
-        self.finished |= self.left == 0 && self.fetch.is_empty() && self.failure.is_none();
+        self.finished |= self.left == 0;
         self.handed += count;
         Ok(builder.finish(Flags { previous_links, last: self.finished }, self.view.end()))
     }
 
-    /// Adds the next event to a batch, if there is one.
+    /// Adds the next event within the limit to a batch, if there is one.
     fn add_next(&mut self, builder: &mut BatchBuilder, previous_links: bool) -> Result<bool> {
-        if self.fetch.is_empty() {
-            if let Some(error) = self.failure.take() {
-                return Err(error);
+        while self.left > 0 {
+            if self.fetch.is_empty() {
+                if let Some(error) = self.failure.take() {
+                    return Err(error);
+                }
+                self.look_ahead()?;
             }
-            self.look_ahead()?;
+            let Some(fetched) = self.fetch.next(&self.view)? else {
+                return Ok(false);
+            };
+            if !fetched.check || matches_found(&fetched.found, &self.filters)? {
+                self.fetch.pack(&self.view, &fetched, builder, previous_links)?;
+                self.left -= 1;
+                return Ok(true);
+            }
         }
-        self.fetch.add_next(&self.view, builder, previous_links)
+        Ok(false)
     }
 
-    /// Finds the next events and starts fetching their records.
+    /// Finds the next candidates and starts fetching their records.
     fn look_ahead(&mut self) -> Result<()> {
         self.fetch.clear();
-        while self.fetch.has_room() {
-            match self.next_hit() {
+        while self.fetch.has_room(self.left) {
+            match self.next_candidate() {
                 Ok(Some(hit)) => self.fetch.add(hit),
                 Ok(None) => break,
                 Err(error @ Error::Corrupt { .. }) if !self.fetch.is_empty() => {
@@ -401,23 +413,36 @@ impl Running {
     }
 
     fn entities(&mut self, prefix: &str) -> Result<Vec<u8>> {
-        let mut page = entities::page(&self.view, prefix, self.after_name.as_deref())?;
-        page.rows.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
-        self.left -= page.rows.len() as u64;
-        self.finished = page.next_after.is_none() || self.left == 0;
-        self.after_name = page.next_after;
-        Ok(entities::pack(&page.rows, self.finished))
+        let most = self.left.min(ENTITIES_PER_BATCH) as usize;
+        let mut rows = Vec::new();
+        while rows.len() < most
+            && let Some(row) = self.next_entity(prefix)?
+        {
+            rows.push(row);
+        }
+        self.finished = rows.len() < most;
+        self.left -= rows.len() as u64;
+        self.finished |= self.left == 0;
+        self.after_name = rows.last().map(|(name, _)| name.clone()).or(self.after_name.take());
+        Ok(entities::pack(&rows, self.finished))
     }
 
     fn count_entities(&mut self, prefix: &str) -> Result<u64> {
         let mut count = 0;
-        loop {
-            let page = entities::page(&self.view, prefix, self.after_name.as_deref())?;
-            count += page.rows.len() as u64;
-            self.after_name = page.next_after;
-            if self.after_name.is_none() || count >= self.left {
-                return Ok(count.min(self.left));
-            }
+        while count < self.left && self.next_entity(prefix)?.is_some() {
+            count += 1;
         }
+        Ok(count)
+    }
+
+    fn next_entity(&mut self, prefix: &str) -> Result<Option<(String, EntityHead)>> {
+        let names = match &mut self.names {
+            Some(names) => names,
+            empty => {
+                let after = self.after_name.as_deref();
+                empty.insert(Names::new(&self.view, prefix, after, self.left)?)
+            }
+        };
+        names.next(&self.view, &self.interrupt)
     }
 }
