@@ -5,11 +5,16 @@ import * as native from '#binding'
 /** One read at one head. Its calls must not overlap. */
 export interface NativeRead {
   next(): Promise<Uint8Array | null>
-  head(): number
+  /** From the next batch on, events come with their previous links. */
+  wantPreviousLinks(): void
   count(): Promise<number>
   explain(): Promise<string>
-  previousLink(position: number): Uint8Array
   cancel(): void
+}
+
+/** Looks up previous links, also when the store is closed. */
+export interface NativeLinks {
+  previous(positions: Float64Array): Uint8Array
 }
 
 export interface NativeVerify {
@@ -22,14 +27,20 @@ export interface NativeStore {
   appendSync(submission: Uint8Array): Uint8Array
   ref(): void
   unref(): void
-  latest(entity: string): Uint8Array | null | undefined
+  // The calls `…Now` answer at once or not at all: a length of -1 (NaN of `versionNow`) means that
+  // they would have to wait, and that the other call has to be used. They put a batch into `out`.
+  latestNow(entity: string, out: Uint8Array): number
   latestAsync(entity: string): Promise<Uint8Array | null>
-  event(position: number): Uint8Array | null | undefined
+  eventNow(position: number, out: Uint8Array): number
   eventAsync(position: number): Promise<Uint8Array | null>
-  version(entity: string): number
+  versionNow(entity: string): number
   versionAsync(entity: string): Promise<number>
   head(): Promise<number>
   read(spec: Uint8Array): NativeRead
+  readNow(spec: Uint8Array, out: Uint8Array): number
+  /** The read of the last `readNow`, to go on with. */
+  begun(): NativeRead
+  links(): NativeLinks
   verify(entity: string | null): NativeVerify
   stats(): Promise<string>
   sync(): Promise<void>

@@ -2,11 +2,14 @@
 import { type InspectOptions, inspect } from 'node:util'
 import {
   BATCH_HEADER,
+  type BatchSource,
+  type Decoded,
   EventBatch,
   FLAG_PREVIOUS_LINKS,
-  type LinkSource,
+  HEADER,
   ROW,
   ROW_BYTES,
+  SYMBOL,
   SYMBOL_BYTES,
 } from './batch.js'
 import { decodeJson, decodeText, KIND_JSON, KIND_NONE, KIND_TEXT } from './payload.js'
@@ -108,7 +111,7 @@ class LogEvent implements EventView<string, unknown, unknown> {
     const offset = this.#u32(ROW.metadataOffset)
     const length = this.#u32(ROW.metadataLength)
     if (kind === 1) return this.#batch.slice(offset, length)
-    return decodeJson(this.#batch.buffer, offset, offset + length, this)
+    return decodeJson(this.#batch.text, offset, offset + length, this)
   }
 
   bytes(): Bytes {
@@ -117,14 +120,14 @@ class LogEvent implements EventView<string, unknown, unknown> {
 
   text(): string {
     const offset = this.#u32(ROW.payloadOffset)
-    return decodeText(this.#batch.buffer, offset, offset + this.#u32(ROW.payloadLength), this)
+    return decodeText(this.#batch.text, offset, offset + this.#u32(ROW.payloadLength), this)
   }
 
   json(): unknown
   json<T>(): T
   json(): unknown {
     const offset = this.#u32(ROW.payloadOffset)
-    return decodeJson(this.#batch.buffer, offset, offset + this.#u32(ROW.payloadLength), this)
+    return decodeJson(this.#batch.text, offset, offset + this.#u32(ROW.payloadLength), this)
   }
 
   get link(): Bytes {
@@ -136,7 +139,7 @@ class LogEvent implements EventView<string, unknown, unknown> {
   }
 
   detach(): this {
-    return new LogEvent(new EventBatch(this.#pack(), undefined, true), BATCH_HEADER) as this
+    return new LogEvent(new EventBatch(this.#pack(), undefined), BATCH_HEADER) as this
   }
 
   /** A batch of this event alone, with its previous link. */
@@ -164,10 +167,12 @@ class LogEvent implements EventView<string, unknown, unknown> {
     }
 
     const view = new DataView(bytes.buffer)
-    view.setUint32(0, 1, true)
-    view.setUint32(4, texts.length, true)
-    view.setUint32(8, FLAG_PREVIOUS_LINKS, true)
-    bytes.set(batch.buffer.subarray(this.#row, this.#row + ROW_BYTES), BATCH_HEADER)
+    view.setUint32(HEADER.count, 1, true)
+    view.setUint32(HEADER.symbols, texts.length, true)
+    view.setUint32(HEADER.flags, FLAG_PREVIOUS_LINKS, true)
+    view.setUint32(HEADER.rowsAt, BATCH_HEADER, true)
+    view.setUint32(HEADER.symbolsAt, symbolsAt, true)
+    bytes.set(batch.text.subarray(this.#row, this.#row + ROW_BYTES), BATCH_HEADER)
     const setField = (field: number, value: number): void =>
       view.setUint32(BATCH_HEADER + field, value, true)
     setField(ROW.entity, 0)
@@ -178,8 +183,9 @@ class LogEvent implements EventView<string, unknown, unknown> {
     setField(ROW.payloadOffset, offsets[fixed.length] as number)
     setField(ROW.metadataOffset, offsets[fixed.length + 1] as number)
     texts.forEach((text, i) => {
-      view.setUint32(symbolsAt + i * SYMBOL_BYTES, offsets[fixed.length + 2 + i] as number, true)
-      view.setUint32(symbolsAt + i * SYMBOL_BYTES + 4, text.length, true)
+      const at = symbolsAt + i * SYMBOL_BYTES
+      view.setUint32(at + SYMBOL.offset, offsets[fixed.length + 2 + i] as number, true)
+      view.setUint32(at + SYMBOL.length, text.length, true)
     })
     return bytes
   }
@@ -237,14 +243,16 @@ function isoMicroseconds(us: number): string {
 }
 
 /** The events of a batch, in its order. */
-export function decodeEvents(bytes: Uint8Array, links: LinkSource): RecordedEvent[] {
-  const batch = new EventBatch(bytes, links)
-  const events: LogEvent[] = []
-  for (let i = 0; i < batch.count; i++) events.push(new LogEvent(batch, EventBatch.row(i)))
-  return events
+export function decodeEvents(bytes: Uint8Array, source: BatchSource): Decoded<RecordedEvent> {
+  const batch = new EventBatch(bytes, source)
+  const { count, last, head } = batch
+  const items: LogEvent[] = []
+  for (let i = 0; i < count; i++) items.push(new LogEvent(batch, batch.row(i)))
+  return { items, last, head }
 }
 
 /** The event of a batch that has exactly one. */
-export function decodeEvent(bytes: Uint8Array): RecordedEvent {
-  return new LogEvent(new EventBatch(bytes), BATCH_HEADER)
+export function decodeEvent(bytes: Uint8Array, source: BatchSource): RecordedEvent {
+  const batch = new EventBatch(bytes, source)
+  return new LogEvent(batch, batch.row(0))
 }

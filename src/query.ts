@@ -1,4 +1,5 @@
 // The query builder: immutable, each method gives a new query.
+import type { Decoded } from './batch.js'
 import { clockBytes } from './clock.js'
 import { invalidArgument } from './errors.js'
 import { decodeEvents } from './event.js'
@@ -61,7 +62,7 @@ export class LogQuery<E extends EventType = EventType>
       limit: window.limit,
       signal: window.signal,
       spec: (limit) => querySpec(this.#filters, window, limit),
-      decode: (bytes, links) => decodeEvents(bytes, links) as RecordedEvent<E>[],
+      decode: (bytes, source) => decodeEvents(bytes, source) as Decoded<RecordedEvent<E>>,
     }
   }
 

@@ -1,6 +1,6 @@
 // Reads. A reading is a description; a cursor is one read of it, at one head. Iterators are made by
 // hand, for an async generator costs more than decoding an event does.
-import type { LinkSource } from './batch.js'
+import { type BatchSource, type Decoded, isLast } from './batch.js'
 import type { NativeRead } from './binding.js'
 import { closed, fromNative } from './errors.js'
 import type { Session, Waiting } from './session.js'
@@ -13,7 +13,7 @@ export interface Plan<T> {
   readonly signal: AbortSignal | undefined
   /** The packed description, for at most so many. */
   spec(limit: number | undefined): Uint8Array
-  decode(bytes: Uint8Array, links: LinkSource): T[]
+  decode(bytes: Uint8Array, source: BatchSource): Decoded<T>
 }
 
 interface Waiter {
@@ -30,7 +30,7 @@ export class Cursor<T> implements Waiting {
   readonly #plan: Plan<T>
   readonly #limit: number | undefined
   #native: NativeRead | undefined
-  #links: LinkSource | undefined
+  #source: BatchSource | undefined
   #ahead: Promise<Uint8Array | null> | undefined
   #waiter: Waiter | undefined
   #head = -1
@@ -57,24 +57,54 @@ export class Cursor<T> implements Waiting {
   pull(): Promise<T[] | undefined> {
     if (this.#ended) return Promise.resolve(undefined)
     if (this.#left <= 0) return this.#nothing(undefined)
+    if (this.#native === undefined) {
+      try {
+        const bytes = this.#readNow()
+        if (bytes !== undefined) return Promise.resolve(this.#take(bytes))
+      } catch (error) {
+        this.cancel()
+        return Promise.reject(error)
+      }
+    }
     return this.#ask(
       (native) => {
         const next = this.#ahead ?? native.next()
         this.#ahead = undefined
         return next
       },
-      (bytes) => {
-        if (this.#head < 0) this.#head = (this.#native as NativeRead).head()
-        if (bytes === null) {
-          this.cancel()
-          return undefined
-        }
-        const items = this.#plan.decode(bytes, this.#links as LinkSource)
-        this.#left -= items.length
-        if (this.#left > 0) this.#readAhead()
-        return items
-      },
+      (bytes) => this.#take(bytes),
     )
+  }
+
+  /** The first batch, if the engine has it at once; else the read begins with the next call. */
+  #readNow(): Uint8Array | undefined {
+    this.#check()
+    const { session } = this.#plan
+    const { native } = session
+    try {
+      const length = native.readNow(this.#plan.spec(this.#limit), session.answer)
+      const bytes = length < 0 ? undefined : session.takeAnswer(length)
+      if (bytes === undefined || !isLast(bytes)) this.#native = native.begun()
+      return bytes
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  /** The items of a batch; undefined if it is the end. */
+  #take(bytes: Uint8Array | null): T[] | undefined {
+    if (bytes === null) {
+      this.cancel()
+      return undefined
+    }
+    this.#source ??= sourceOf(this.#plan.session.source, this.#native)
+    const { items, last, head } = this.#plan.decode(bytes, this.#source)
+    this.#head = head
+    this.#left = last ? 0 : this.#left - items.length
+    if (this.#left > 0) this.#readAhead()
+    if (items.length > 0) return items
+    this.cancel()
+    return undefined
   }
 
   #readAhead(): void {
@@ -140,21 +170,10 @@ export class Cursor<T> implements Waiting {
 
   #begin(): NativeRead {
     this.#check()
-    if (this.#native === undefined) {
-      let native: NativeRead
-      try {
-        native = this.#plan.session.native.read(this.#plan.spec(this.#limit))
-      } catch (error) {
-        throw fromNative(error)
-      }
-      this.#native = native
-      this.#links = (position) => {
-        try {
-          return native.previousLink(position)
-        } catch (error) {
-          throw fromNative(error)
-        }
-      }
+    try {
+      this.#native ??= this.#plan.session.native.read(this.#plan.spec(this.#limit))
+    } catch (error) {
+      throw fromNative(error)
     }
     return this.#native
   }
@@ -195,6 +214,18 @@ export class Cursor<T> implements Waiting {
     this.#plan.session.done(this)
     this.#plan.signal?.removeEventListener('abort', this.#onAbort)
     return waiter
+  }
+}
+
+/** As the source of all events, but a read whose events are asked for previous links sends them along. */
+function sourceOf(source: BatchSource, native: NativeRead | undefined): BatchSource {
+  if (native === undefined) return source
+  return {
+    symbols: source.symbols,
+    previousLinks(positions) {
+      native.wantPreviousLinks()
+      return source.previousLinks(positions)
+    },
   }
 }
 

@@ -1,10 +1,34 @@
 // What an open store's parts share: the native handle, and whether the store is closed.
-import type { NativeStore } from './binding.js'
-import { closed } from './errors.js'
+import type { BatchSource } from './batch.js'
+import type { NativeLinks, NativeStore } from './binding.js'
+import { closed, fromNative } from './errors.js'
+import { SymbolCache } from './symbols.js'
+import type { Bytes } from './types.js'
 
 /** A read that waits for the engine, and can be told that it waits in vain. */
 export interface Waiting {
   fail(error: unknown): void
+}
+
+/** Room for an answer that comes at once: twice what the engine packs without waiting. */
+const ANSWER_BYTES = 128 << 10
+
+/** What the events of a store share. Outlives the store, for as long as there are events of it. */
+class SharedSource implements BatchSource {
+  readonly symbols = new SymbolCache()
+  readonly #links: NativeLinks
+
+  constructor(links: NativeLinks) {
+    this.#links = links
+  }
+
+  previousLinks(positions: Float64Array): Bytes {
+    try {
+      return this.#links.previous(positions) as Bytes
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
 }
 
 export class Session {
@@ -12,6 +36,8 @@ export class Session {
   // Only reads that wait right now: an iterator that was dropped must not be kept alive from here.
   readonly #waiting = new Set<Waiting>()
   #closed = false
+  #source: BatchSource | undefined
+  #answer: Buffer | undefined
 
   constructor(native: NativeStore) {
     this.#native = native
@@ -27,6 +53,24 @@ export class Session {
     return this.#native
   }
 
+  get source(): BatchSource {
+    this.#source ??= new SharedSource(this.native.links())
+    return this.#source
+  }
+
+  /** Where the engine puts an answer that comes at once. */
+  get answer(): Uint8Array {
+    this.#answer ??= Buffer.allocUnsafeSlow(ANSWER_BYTES)
+    return this.#answer
+  }
+
+  /** A copy of that answer. Short ones share memory, as all short buffers of Node do. */
+  takeAnswer(length: number): Uint8Array {
+    const bytes = Buffer.allocUnsafe(length)
+    this.#answer?.copy(bytes, 0, 0, length)
+    return bytes
+  }
+
   wait(read: Waiting): void {
     this.#waiting.add(read)
   }
@@ -38,6 +82,8 @@ export class Session {
   /** Ends the reads that wait, and refuses what comes later; gives the handle to close. */
   close(): NativeStore {
     this.#closed = true
+    this.#source = undefined
+    this.#answer = undefined
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const read of waiting) read.fail(closed())

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { AppendQueue } from './append-queue.js'
-import { decodeEntities } from './batch.js'
+import { type BatchSource, type Decoded, decodeEntities } from './batch.js'
 import type { NativeStore } from './binding.js'
 import { nativeStore } from './binding.js'
 import { closed, fromNative, invalidArgument, toDamage } from './errors.js'
@@ -271,10 +271,11 @@ export class Store implements AsyncDisposable {
   latest<E extends EventType = EventType>(entity: string): Promise<RecordedEvent<E> | undefined> {
     try {
       const name = wellFormed(entity, 'entity')
-      const bytes = this.#session.native.latest(name)
-      return bytes === undefined
-        ? this.#session.native.latestAsync(name).then(eventOrNone<E>, rethrow)
-        : Promise.resolve(eventOrNone<E>(bytes))
+      const { native, source, answer } = this.#session
+      const length = native.latestNow(name, answer)
+      return length < 0
+        ? native.latestAsync(name).then((bytes) => eventOrNone<E>(bytes, source), rethrow)
+        : Promise.resolve(this.#answered<E>(length))
     } catch (error) {
       return Promise.reject(fromNative(error))
     }
@@ -284,20 +285,27 @@ export class Store implements AsyncDisposable {
   event<E extends EventType = EventType>(position: number): Promise<RecordedEvent<E> | undefined> {
     try {
       const number = integer(position, 'position', 0, Number.MAX_SAFE_INTEGER)
-      const bytes = this.#session.native.event(number)
-      return bytes === undefined
-        ? this.#session.native.eventAsync(number).then(eventOrNone<E>, rethrow)
-        : Promise.resolve(eventOrNone<E>(bytes))
+      const { native, source, answer } = this.#session
+      const length = native.eventNow(number, answer)
+      return length < 0
+        ? native.eventAsync(number).then((bytes) => eventOrNone<E>(bytes, source), rethrow)
+        : Promise.resolve(this.#answered<E>(length))
     } catch (error) {
       return Promise.reject(fromNative(error))
     }
+  }
+
+  /** The event that the engine answered with at once. */
+  #answered<E extends EventType>(length: number): RecordedEvent<E> | undefined {
+    const bytes = length === 0 ? null : this.#session.takeAnswer(length)
+    return eventOrNone(bytes, this.#session.source)
   }
 
   /** The version of an entity's newest event; -1 if it has none. */
   version(entity: string): Promise<number> {
     try {
       const name = wellFormed(entity, 'entity')
-      const version = this.#session.native.version(name)
+      const version = this.#session.native.versionNow(name)
       return Number.isNaN(version)
         ? this.#session.native.versionAsync(name).catch(rethrow)
         : Promise.resolve(version)
@@ -365,7 +373,7 @@ export class Store implements AsyncDisposable {
       limit: window.limit,
       signal: window.signal,
       spec: (limit) => spec(window, limit),
-      decode: (bytes, links) => decodeEvents(bytes, links) as RecordedEvent<E>[],
+      decode: (bytes, source) => decodeEvents(bytes, source) as Decoded<RecordedEvent<E>>,
     })
   }
 
@@ -513,8 +521,11 @@ function directoryOf(path: unknown): string {
   return wellFormed(path, 'path')
 }
 
-function eventOrNone<E extends EventType>(bytes: Uint8Array | null): RecordedEvent<E> | undefined {
-  return bytes === null ? undefined : (decodeEvent(bytes) as RecordedEvent<E>)
+function eventOrNone<E extends EventType>(
+  bytes: Uint8Array | null,
+  source: BatchSource,
+): RecordedEvent<E> | undefined {
+  return bytes === null ? undefined : (decodeEvent(bytes, source) as RecordedEvent<E>)
 }
 
 function rethrow(error: unknown): never {

@@ -2,7 +2,9 @@
 import { invalidArgument } from './errors.js'
 import { describe } from './packer.js'
 
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+/** The digits of every two bytes, without and with a dash before them. */
+const HEX = Array.from({ length: 65_536 }, (_, pair) => pair.toString(16).padStart(4, '0'))
+const DASH_HEX = HEX.map((digits) => `-${digits}`)
 const DASHES = [8, 13, 18, 23]
 
 function digit(unit: number): number {
@@ -36,10 +38,9 @@ function parse(bytes: Uint8Array, at: number, value: string): boolean {
 }
 
 export function readUuid(bytes: Uint8Array, at: number): string {
-  let text = ''
-  for (let i = 0; i < 16; i++) {
-    if (i === 4 || i === 6 || i === 8 || i === 10) text += '-'
-    text += HEX[bytes[at + i] as number]
-  }
-  return text
+  const pair = (nth: number): number =>
+    ((bytes[at + nth * 2] as number) << 8) | (bytes[at + nth * 2 + 1] as number)
+  const hex = (nth: number): string => HEX[pair(nth)] as string
+  const dashHex = (nth: number): string => DASH_HEX[pair(nth)] as string
+  return hex(0) + hex(1) + dashHex(2) + dashHex(3) + dashHex(4) + dashHex(5) + hex(6) + hex(7)
 }

@@ -1,5 +1,5 @@
 // A native store that records what it is told and answers when the test says so.
-import type { NativeRead, NativeStore } from '../../src/binding.js'
+import type { NativeLinks, NativeRead, NativeStore } from '../../src/binding.js'
 
 export class FakeRead implements NativeRead {
   readonly waiting: {
@@ -9,6 +9,7 @@ export class FakeRead implements NativeRead {
   calls = 0
   cancelled = 0
   running = 0
+  wantsLinks = false
   answers: (Uint8Array | null | Error)[]
 
   constructor(answers: (Uint8Array | null | Error)[] = []) {
@@ -39,8 +40,8 @@ export class FakeRead implements NativeRead {
     }
   }
 
-  head(): number {
-    return 41
+  wantPreviousLinks(): void {
+    this.wantsLinks = true
   }
 
   count(): Promise<number> {
@@ -51,16 +52,13 @@ export class FakeRead implements NativeRead {
     return Promise.resolve('{"plan":"scan","recordsTouched":3}')
   }
 
-  previousLink(): Uint8Array {
-    return new Uint8Array(32)
-  }
-
   cancel(): void {
     this.cancelled++
   }
 }
 
 export class FakeNative {
+  #spec: Uint8Array = new Uint8Array(0)
   readonly log: string[] = []
   readonly submissions: Buffer[] = []
   readonly specs: Buffer[] = []
@@ -68,6 +66,9 @@ export class FakeNative {
   syncAnswer: Uint8Array | Error = new Uint8Array(0)
   submitError: Error | undefined
   answers: (Uint8Array | null | Error)[][] = []
+  /** What the next reads begin with at once. */
+  readonly atOnce: Uint8Array[] = []
+  previousLinks = new Uint8Array(32)
 
   submit(bytes: Uint8Array): void {
     if (this.submitError !== undefined) throw this.submitError
@@ -95,6 +96,22 @@ export class FakeNative {
     const read = new FakeRead(this.answers.shift())
     this.reads.push(read)
     return read
+  }
+
+  readNow(spec: Uint8Array, out: Uint8Array): number {
+    this.#spec = Buffer.from(spec)
+    const batch = this.atOnce.shift()
+    if (batch === undefined) return -1
+    out.set(batch)
+    return batch.length
+  }
+
+  begun(): FakeRead {
+    return this.read(this.#spec)
+  }
+
+  links(): NativeLinks {
+    return { previous: () => this.previousLinks }
   }
 
   asStore(): NativeStore {

@@ -190,8 +190,17 @@ export interface BatchRow {
   metadataKind?: number
 }
 
+export interface BatchFields {
+  withPreviousLinks?: boolean
+  last?: boolean
+  head?: number
+  /** The engine's number of the n-th string; 0 if it has none. */
+  keyOf?: (nth: number) => number
+}
+
 /** A batch as the engine packs it; placed off the start of its buffer, as a view may be. */
-export function packBatch(rows: readonly BatchRow[], withPreviousLinks = false): Uint8Array {
+export function packBatch(rows: readonly BatchRow[], fields: BatchFields = {}): Uint8Array {
+  const { withPreviousLinks = false, last = false, head: newest = 41, keyOf = () => 0 } = fields
   const symbols: string[] = []
   const symbol = (text: string): number => {
     if (!symbols.includes(text)) symbols.push(text)
@@ -209,7 +218,8 @@ export function packBatch(rows: readonly BatchRow[], withPreviousLinks = false):
     }
   }
   const data: Buffer[] = []
-  let end = 16 + rows.length * 64 + symbols.length * 8
+  const symbolsAt = 32 + rows.length * 64
+  let end = symbolsAt + symbols.length * 16
   const place = (bytes: Uint8Array): number => {
     data.push(Buffer.from(bytes))
     end += bytes.length
@@ -218,9 +228,12 @@ export function packBatch(rows: readonly BatchRow[], withPreviousLinks = false):
   const head = Buffer.alloc(end)
   head.writeUInt32LE(rows.length, 0)
   head.writeUInt32LE(symbols.length, 4)
-  head.writeUInt32LE(withPreviousLinks ? 1 : 0, 8)
+  head.writeUInt32LE((withPreviousLinks ? 1 : 0) | (last ? 2 : 0), 8)
+  head.writeUInt32LE(32, 12)
+  head.writeUInt32LE(symbolsAt, 16)
+  head.writeDoubleLE(newest, 24)
   rows.forEach((row, i) => {
-    const at = 16 + i * 64
+    const at = 32 + i * 64
     const tags = row.tags ?? []
     const numbers = Buffer.alloc(tags.length * 4)
     for (const [j, tag] of tags.entries()) numbers.writeUInt32LE(symbol(tag), j * 4)
@@ -250,8 +263,9 @@ export function packBatch(rows: readonly BatchRow[], withPreviousLinks = false):
   })
   symbols.forEach((text, i) => {
     const bytes = Buffer.from(text, 'utf8')
-    head.writeUInt32LE(place(bytes), 16 + rows.length * 64 + i * 8)
-    head.writeUInt32LE(bytes.length, 16 + rows.length * 64 + i * 8 + 4)
+    head.writeDoubleLE(keyOf(i), symbolsAt + i * 16)
+    head.writeUInt32LE(place(bytes), symbolsAt + i * 16 + 8)
+    head.writeUInt32LE(bytes.length, symbolsAt + i * 16 + 12)
   })
   const packed = new Uint8Array(end + 8)
   packed.set(Buffer.concat([head, ...data]), 8)

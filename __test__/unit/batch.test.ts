@@ -1,7 +1,8 @@
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { decodeEntities } from '../../src/batch.js'
+import { type BatchSource, decodeEntities } from '../../src/batch.js'
 import { decodeEvent, decodeEvents } from '../../src/event.js'
+import { SymbolCache } from '../../src/symbols.js'
 import type { RecordedEvent } from '../../src/types.js'
 import { type BatchRow, packBatch } from '../helpers/packed.js'
 import { refused } from '../helpers/refusals.js'
@@ -27,8 +28,21 @@ const ROW: BatchRow = {
   metadataKind: 2,
 }
 
+/** Answers every question for previous links with links of 9, and remembers it. */
+function source(answer = (count: number) => count): BatchSource & { asked: number[][] } {
+  const asked: number[][] = []
+  return {
+    asked,
+    symbols: new SymbolCache(),
+    previousLinks(positions) {
+      asked.push([...positions])
+      return new Uint8Array(32 * answer(positions.length)).fill(9)
+    },
+  }
+}
+
 function one(row: BatchRow): RecordedEvent {
-  return decodeEvent(packBatch([row], true))
+  return decodeEvent(packBatch([row], { withPreviousLinks: true }), source())
 }
 
 describe('an event', () => {
@@ -123,12 +137,7 @@ describe('an event', () => {
 
   test('detaches into a copy that owns its bytes', () => {
     const rows = [{ fact: 'other' }, ROW, { fact: 'last' }]
-    const links: number[] = []
-    const events = decodeEvents(packBatch(rows), (position) => {
-      links.push(position)
-      return new Uint8Array(32).fill(9)
-    })
-    const event = events[1] as RecordedEvent
+    const event = decodeEvents(packBatch(rows), source()).items[1] as RecordedEvent
     const copy = event.detach()
     expect(copy.toJSON()).toEqual(event.toJSON())
     expect(copy.previousLink).toEqual(new Uint8Array(32).fill(9))
@@ -137,22 +146,55 @@ describe('an event', () => {
       expect(bytes.buffer.byteLength).toBe(bytes.length)
     }
     expect(copy.detach().toJSON()).toEqual(event.toJSON())
-    expect(new Set(links)).toEqual(new Set([2 ** 53 - 1]))
     expect(one({ contentType: '' }).detach().payload).toBeUndefined()
   })
 
-  test('of a batch without previous links asks for them, but not for the first of an entity', () => {
-    const asked: number[] = []
-    const events = decodeEvents(
-      packBatch([{ version: 0 }, { version: 1, position: 9 }]),
-      (position) => {
-        asked.push(position)
-        return new Uint8Array(32).fill(1)
-      },
-    )
+  test('of a batch without previous links asks for them once for its neighbours too', () => {
+    const rows = Array.from({ length: 300 }, (_, i) => ({ version: i, position: i + 9 }))
+    const links = source()
+    const events = decodeEvents(packBatch(rows), links).items
     expect(events[0]?.previousLink).toEqual(new Uint8Array(32))
-    expect(events[1]?.previousLink).toEqual(new Uint8Array(32).fill(1))
-    expect(asked).toEqual([9])
+    expect(links.asked).toEqual([])
+    for (const event of events.slice(1)) {
+      expect(event.previousLink).toEqual(new Uint8Array(32).fill(9))
+    }
+    expect(links.asked.map((positions) => positions.length)).toEqual([256, 43])
+    expect(links.asked.flat()).toEqual(rows.slice(1).map(({ position }) => position))
+  })
+
+  test('asks again where the engine has given the first link only', () => {
+    const rows = Array.from({ length: 3 }, (_, i) => ({ version: 1, position: i }))
+    const links = source(() => 1)
+    for (const event of decodeEvents(packBatch(rows), links).items) {
+      expect(event.previousLink).toEqual(new Uint8Array(32).fill(9))
+    }
+    expect(links.asked).toEqual([[0, 1, 2], [1, 2], [2]])
+  })
+})
+
+describe('strings', () => {
+  const entityOf = (entity: string, key: number, symbols: SymbolCache) =>
+    decodeEvent(packBatch([{ entity, tags: [] }], { keyOf: (nth) => (nth === 0 ? key : 0) }), {
+      ...source(),
+      symbols,
+    }).entity
+
+  test('are decoded once for each of the engine’s numbers', () => {
+    const symbols = new SymbolCache()
+    expect(entityOf('a', 7, symbols)).toBe('a')
+    expect(entityOf('b', 7, symbols)).toBe('a')
+    expect(entityOf('b', 2 ** 32 + 7, symbols)).toBe('b')
+    expect(entityOf('c', 0, symbols)).toBe('c')
+    expect(entityOf('d', 0, symbols)).toBe('d')
+  })
+
+  test('displace one another, and long ones are not kept', () => {
+    const symbols = new SymbolCache()
+    const long = 'x'.repeat(129)
+    for (let key = 1; key < 100_000; key++) symbols.set(key, `${key}`)
+    for (let key = 1; key < 100_000; key++) expect(symbols.get(key) ?? `${key}`).toBe(`${key}`)
+    symbols.set(5, long)
+    expect(symbols.get(5)).not.toBe(long)
   })
 })
 
@@ -168,8 +210,11 @@ test('a batch of entities is decoded in its order', () => {
   bytes.writeUInt32LE(57, 48)
   bytes.writeUInt32LE(2, 52)
   bytes.write('aü', 56)
-  expect(decodeEntities(bytes)).toEqual([
+  const items = [
     { entity: 'a', version: 3, position: 10 },
     { entity: 'ü', version: 0, position: 4 },
-  ])
+  ]
+  expect(decodeEntities(bytes)).toMatchObject({ items, last: false })
+  bytes.writeUInt32LE(2, 4)
+  expect(decodeEntities(bytes)).toMatchObject({ items, last: true })
 })

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { setImmediate as immediate } from 'node:timers/promises'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { decodeEvents } from '../../src/event.js'
 import { EVERYTHING } from '../../src/filter.js'
 import { LogQuery } from '../../src/query.js'
@@ -8,7 +8,7 @@ import { PlainReading } from '../../src/reading.js'
 import { Session } from '../../src/session.js'
 import type { RecordedEvent } from '../../src/types.js'
 import { allSpec, type Window } from '../../src/window.js'
-import { FakeNative, type FakeRead, nativeError } from '../helpers/fake-native.js'
+import { FakeNative, FakeRead, nativeError } from '../helpers/fake-native.js'
 import { packBatch, readSpec } from '../helpers/packed.js'
 import { refusedArgument, rejected, rejectedArgument } from '../helpers/refusals.js'
 
@@ -148,6 +148,69 @@ describe('a reading', () => {
   })
 })
 
+describe('a reading that is answered at once', () => {
+  const last = (...positions: number[]) =>
+    packBatch(
+      positions.map((position) => ({ position })),
+      { last: true },
+    )
+
+  test('needs no other call, however it is read', async () => {
+    for (let i = 0; i < 4; i++) native.atOnce.push(last(0, 1))
+    expect((await reading().toArray()).map(position)).toEqual([0, 1])
+    expect((await reading().first())?.position).toBe(0)
+    const seen: number[] = []
+    for await (const event of reading()) seen.push(event.position)
+    for await (const events of reading().batches()) seen.push(...events.map(position))
+    expect(seen).toEqual([0, 1, 0, 1])
+    expect(native.reads).toHaveLength(0)
+  })
+
+  test('and has nothing ends', async () => {
+    native.atOnce.push(last(), last())
+    expect(await reading().toArray()).toEqual([])
+    expect(await reading().first()).toBeUndefined()
+    expect(native.reads).toHaveLength(0)
+  })
+
+  test('goes on with the rest of it', async () => {
+    native.atOnce.push(batch(0, 1))
+    native.answers.push([last(2)])
+    expect((await reading().toArray()).map(position)).toEqual([0, 1, 2])
+    expect(lastRead()).toMatchObject({ calls: 1, cancelled: 1 })
+  })
+
+  test('keeps its events when the next answer comes', async () => {
+    native.atOnce.push(last(0, 1), last(7, 8))
+    const first = await reading().toArray()
+    await reading().toArray()
+    expect(first.map(position)).toEqual([0, 1])
+  })
+
+  test('still rejects when it is aborted or closed inside the batch', async () => {
+    const controller = new AbortController()
+    native.atOnce.push(last(0, 1), last(0, 1))
+    const aborted = reading({ signal: controller.signal })[Symbol.asyncIterator]()
+    const closed = reading()[Symbol.asyncIterator]()
+    await aborted.next()
+    await closed.next()
+    controller.abort('stop')
+    await expect(aborted.next()).rejects.toBe('stop')
+    session.close()
+    await rejected(() => closed.next(), 'ERR_CLOSED')
+  })
+
+  test('wants previous links from the engine once one of its events was asked for its own', async () => {
+    native.atOnce.push(packBatch([{ version: 1 }]))
+    native.answers.push([last(1)])
+    const iterator = reading()[Symbol.asyncIterator]()
+    const { value } = await iterator.next()
+    expect(lastRead().wantsLinks).toBe(false)
+    expect(value?.previousLink).toEqual(new Uint8Array(32))
+    expect(lastRead().wantsLinks).toBe(true)
+  })
+})
+
 describe('an abort', () => {
   test('rejects with its reason: before the start, while waiting, and inside a batch', async () => {
     const reason = { mine: true }
@@ -174,6 +237,26 @@ describe('an abort', () => {
     await expect(iterator.next()).rejects.toBe(reason)
     expect(await iterator.next()).toEqual({ done: true, value: undefined })
     expect(lastRead().cancelled).toBe(1)
+  })
+
+  test('and closing reject a count that is under way, and cancel it', async () => {
+    const reason = { mine: true }
+    const controller = new AbortController()
+    const never = new Promise<never>(() => {})
+    const begin = (signal?: AbortSignal) => {
+      const counted = reading({ ...(signal && { signal }) }).count()
+      return { counted, read: lastRead() }
+    }
+    vi.spyOn(FakeRead.prototype, 'count').mockReturnValue(never)
+    const aborted = begin(controller.signal)
+    controller.abort(reason)
+    await expect(aborted.counted).rejects.toBe(reason)
+    expect(aborted.read.cancelled).toBe(1)
+    const closed = begin()
+    session.close()
+    await rejected(() => closed.counted, 'ERR_CLOSED')
+    expect(closed.read.cancelled).toBe(1)
+    vi.restoreAllMocks()
   })
 
   test('after the end changes nothing, and no listener is left', async () => {

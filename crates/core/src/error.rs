@@ -205,6 +205,10 @@ pub enum Error {
         /// The index's file.
         path: PathBuf,
     },
+    /// A step on a thread that must not wait would have to. Never leaves the engine: it is taken again
+    /// on another thread.
+    #[error("the data is not at hand")]
+    WouldWait,
 }
 
 /// Result of the engine.
@@ -224,7 +228,7 @@ impl Error {
             Self::Locked { .. } => "ERR_LOCKED",
             Self::Format { .. } => "ERR_FORMAT",
             Self::Overloaded { .. } => "ERR_OVERLOADED",
-            Self::Io { .. } | Self::StaleIndex { .. } => "ERR_IO",
+            Self::Io { .. } | Self::StaleIndex { .. } | Self::WouldWait => "ERR_IO",
             Self::DiskFull { .. } => "ERR_DISK_FULL",
             Self::Poisoned { .. } => "ERR_POISONED",
             Self::ReadOnly { .. } => "ERR_READ_ONLY",

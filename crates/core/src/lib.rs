@@ -60,8 +60,8 @@ pub use host::{Host, SystemHost};
 pub use options::StoreOptions;
 pub use progress::{OpenProgress, Progress, Unobserved};
 pub use query::{
-    Batch, BatchEvent, Explanation, Order, Read, ReadSpec, Subject, Verification, VerifyProgress,
-    VerifyReport,
+    Batch, BatchEvent, Explanation, Links, Order, Read, ReadSpec, Subject, Verification,
+    VerifyProgress, VerifyReport,
 };
 pub use recovery::Recovery;
 pub use store::{Store, StoreStats};

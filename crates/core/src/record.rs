@@ -2,13 +2,15 @@
 
 use crate::chain::{Hash, MetadataKind};
 use crate::checksum::Checksum;
-use crate::codec::{Reader, patch, put_varint};
+use crate::codec::{Reader, patch, put_varint, u32_at};
 use crate::limits::CLOCK_MAX_BYTES;
 
 /// Offset of the link: at a fixed place, so that it is filled in last and read without parsing.
 pub(crate) const LINK_AT: usize = 8;
 /// Offset of the distance to the frame's start, whose header has the recorded time.
 const DISTANCE_AT: usize = LINK_AT + 32;
+/// Bytes that [`glance`] looks at.
+pub(crate) const GLANCE_LEN: usize = DISTANCE_AT + 4;
 /// Offset of the flags.
 const FLAGS_AT: usize = DISTANCE_AT + 4;
 /// CRC, length, link, distance, flags: what every record has at least.
@@ -62,6 +64,12 @@ pub(crate) fn bounded(bytes: &[u8]) -> Option<&[u8]> {
     reader.u32()?;
     let length = reader.u32()? as usize;
     if length < FIXED_LEN { None } else { bytes.get(..length) }
+}
+
+/// Length and distance of the record at the start of `bytes`, unchecked.
+#[inline]
+pub(crate) fn glance(bytes: &[u8]) -> (u32, u32) {
+    (u32_at(bytes, 4), u32_at(bytes, DISTANCE_AT))
 }
 
 /// Whether a whole record matches its CRC.

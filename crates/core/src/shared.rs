@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Damage, Error, Result};
-use crate::fs::Fs;
+use crate::fs::{Fs, patience};
 use crate::host::Host;
 use crate::index::directory::{Directory, Family};
 use crate::index::{IndexFile, Part, Scan, Stretch, Tail, index_runs};
@@ -306,6 +306,9 @@ impl Shared {
         loop {
             let view = self.view();
             match step(&view) {
+                Err(Error::StaleIndex { .. }) if patience::is_impatient() => {
+                    return Err(Error::WouldWait);
+                }
                 Err(Error::StaleIndex { path }) => drop(self.rebuild(&view, &path)?),
                 Err(error) => return Err(self.noting(error)),
                 Ok(value) => return Ok(value),

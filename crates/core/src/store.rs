@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::error::{AtPath, Damage, Error, Result};
 use crate::event::NewEvent;
 use crate::follower::Follower;
-use crate::fs::{DiskFs, File, Fs, MemoryFs};
+use crate::fs::{DiskFs, File, Fs, MemoryFs, patience};
 use crate::head::HeadPage;
 use crate::host::{Host, SystemHost};
 use crate::index::Part;
@@ -17,7 +17,7 @@ use crate::keeper::Keeper;
 use crate::manifest::Manifest;
 use crate::options::StoreOptions;
 use crate::progress::{Progress, Unobserved, Watch};
-use crate::query::{Read, ReadSpec, Verification};
+use crate::query::{Links, Read, ReadSpec, Verification};
 use crate::recovery::{self, LOCK, Recovered, Recovery};
 use crate::shared::Shared;
 use crate::submission::{Append, AppendOptions, SubmissionBuilder};
@@ -324,6 +324,18 @@ impl Store {
         self.reading(|view| Ok(view.end().checked_sub(1)))
     }
 
+    /// Runs a point read on a thread that must neither wait for the disk nor work for long. `None` if it
+    /// would have to: then another thread has to run it.
+    pub fn without_waiting<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<Option<T>> {
+        if self.follower.is_some() {
+            return Ok(None);
+        }
+        match patience::without_waiting(|| read(self)) {
+            Err(Error::WouldWait) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
     fn reading<T>(&self, step: impl FnMut(&crate::view::View) -> Result<T>) -> Result<T> {
         self.shared.check_open()?;
         if let Some(follower) = &self.follower {
@@ -339,6 +351,11 @@ impl Store {
             check_entity(entity)?;
         }
         Ok(Read::new(Arc::clone(&self.shared), self.follower.clone(), spec))
+    }
+
+    /// Looks up the previous links of events; goes on doing so when the store is closed.
+    pub fn links(&self) -> Links {
+        Links::new(Arc::clone(&self.shared))
     }
 
     /// Begins a verification of the whole log, or of one entity.

@@ -370,6 +370,11 @@ impl FoundRecord<'_> {
 
 /// The record with a local number of a part.
 pub(crate) fn record_of(part: &Part, local: u32) -> Result<FoundRecord<'_>> {
+    record_at(part, local, part.offset(local)?)
+}
+
+/// As [`record_of`], where the part was asked for the record's offset before.
+pub(crate) fn record_at(part: &Part, local: u32, offset: Option<u32>) -> Result<FoundRecord<'_>> {
     let segment: &Segment = part.segment();
     let position = part.base() + u64::from(local);
     let lost = |mut error: Error| {
@@ -380,7 +385,7 @@ pub(crate) fn record_of(part: &Part, local: u32) -> Result<FoundRecord<'_>> {
         }
         error
     };
-    match part.offset(local)? {
+    match offset {
         Some(offset) => {
             let offset = u64::from(offset);
             let bytes = segment.record(offset).map_err(lost)?;

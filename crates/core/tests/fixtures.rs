@@ -59,8 +59,8 @@ fn read_all(store: &Store) -> Vec<(BatchEvent, Hash)> {
     let mut events = Vec::new();
     while let Some(batch) = read.next().unwrap() {
         for event in Batch::new(batch).events() {
-            let previous = read.previous_link(event.position).unwrap();
-            events.push((event, previous));
+            let previous = store.links().previous(&[event.position]).unwrap();
+            events.push((event, previous.try_into().unwrap()));
         }
     }
     events

@@ -1,6 +1,7 @@
 //! Node.js bindings of Tetralog: conversions, and the choice of the thread that work runs on. No rule
 //! of the domain lives here. What crosses is packed bytes and JSON; `src/` makes the surface of it.
 
+mod buffers;
 mod convert;
 mod read;
 mod store;

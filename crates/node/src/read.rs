@@ -7,8 +7,9 @@ use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use serde_json::json;
-use tetralog_core::{Read, Verification};
+use tetralog_core::{Links, Read, Verification};
 
+use crate::buffers;
 use crate::convert::{progress_json, report_json, to_js};
 use crate::work::Work;
 
@@ -19,8 +20,8 @@ pub struct NativeRead {
 }
 
 impl NativeRead {
-    pub fn new(read: Read) -> Self {
-        Self { read: Arc::new(read) }
+    pub fn new(read: Arc<Read>) -> Self {
+        Self { read }
     }
 }
 
@@ -30,13 +31,13 @@ impl NativeRead {
     #[napi(ts_return_type = "Promise<Uint8Array | null>")]
     pub fn next(&self) -> AsyncTask<Work<Option<Vec<u8>>, Option<Uint8Array>>> {
         let read = Arc::clone(&self.read);
-        Work::start(move || read.next(), |batch| batch.map(Uint8Array::from))
+        Work::start(move || read.next_into(buffers::take()), |batch| batch.map(buffers::hand_over))
     }
 
-    /// The head that bounds the read, once it has begun; -1 on an empty log.
+    /// From the next batch on, events come with their previous links.
     #[napi(catch_unwind)]
-    pub fn head(&self) -> f64 {
-        self.read.head().map_or(-1.0, |head| head as f64)
+    pub fn want_previous_links(&self) {
+        self.read.want_previous_links();
     }
 
     /// How many there are.
@@ -58,17 +59,34 @@ impl NativeRead {
         Work::start(explain, |text| text)
     }
 
-    /// What an event of this read is linked to.
-    #[napi(catch_unwind)]
-    pub fn previous_link(&self, position: f64) -> Result<Uint8Array> {
-        let link = self.read.previous_link(crate::store::whole(position));
-        link.map(|link| Uint8Array::from(link.to_vec())).map_err(|error| to_js(&error))
-    }
-
-    /// Frees what going on would need.
+    /// Ends the read, and what it does at the moment.
     #[napi(catch_unwind)]
     pub fn cancel(&self) {
         self.read.cancel();
+    }
+}
+
+/// Looks up previous links, also when the store is closed.
+#[napi]
+pub struct NativeLinks {
+    links: Links,
+}
+
+impl NativeLinks {
+    pub fn new(links: Links) -> Self {
+        Self { links }
+    }
+}
+
+#[napi]
+impl NativeLinks {
+    /// The previous links of the events at some positions, 32 bytes each; of the first one only, if
+    /// those of all would hold the thread.
+    #[napi(catch_unwind)]
+    pub fn previous(&self, positions: &[f64]) -> Result<Uint8Array> {
+        let positions: Vec<u64> = positions.iter().copied().map(crate::store::whole).collect();
+        let links = self.links.previous(&positions);
+        links.map(Uint8Array::from).map_err(|error| to_js(&error))
     }
 }
 

@@ -7,21 +7,24 @@
 
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{AsyncTask, Either, Function, Uint8Array, Undefined};
+use napi::bindgen_prelude::{AsyncTask, Function, Uint8Array};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Result, Status};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use serde_json::json;
-use tetralog_core::{Durability, Error, Outcome, OutcomeSink, ReadSpec, Store, StoreOptions};
+use tetralog_core::{Durability, Error, Outcome, OutcomeSink, Read, ReadSpec, Store, StoreOptions};
 
 use crate::convert::{damage_json, pack_outcomes, stats_json, to_js};
-use crate::read::{NativeRead, NativeVerify};
+use crate::read::{NativeLinks, NativeRead, NativeVerify};
 use crate::work::Work;
 
 type Callback = ThreadsafeFunction<Uint8Array, (), Uint8Array, Status, false, false>;
-/// What a point read gives: a batch, null for nothing, undefined if it would wait for the disk.
-type PointRead = Either<Option<Uint8Array>, Undefined>;
+/// Memory of JavaScript that a call fills. (By this name, because napi takes `&mut` for a class.)
+type Out<'a> = &'a mut [u8];
+
+/// What reading at once gives if it would have to wait: another thread has to read then.
+const WOULD_WAIT: i32 = -1;
 
 /// A number that TypeScript has checked.
 pub fn whole(number: f64) -> u64 {
@@ -81,6 +84,8 @@ struct Live {
 #[napi]
 pub struct NativeStore {
     live: Mutex<Option<Live>>,
+    /// The read that `read_now` began or was to begin.
+    begun: Mutex<Option<Arc<Read>>>,
     /// What `info` says after closing.
     last_info: Mutex<String>,
 }
@@ -90,7 +95,11 @@ pub struct Opened(Store, Outcomes);
 
 fn finish(opened: Opened) -> NativeStore {
     let live = Live { store: Arc::new(opened.0), outcomes: opened.1 };
-    NativeStore { live: Mutex::new(Some(live)), last_info: Mutex::default() }
+    NativeStore {
+        live: Mutex::new(Some(live)),
+        begun: Mutex::default(),
+        last_info: Mutex::default(),
+    }
 }
 
 type Opening = AsyncTask<Work<Opened, NativeStore>>;
@@ -189,13 +198,18 @@ impl NativeStore {
         self.live().map_or(Ok(()), |live| live.outcomes.keep_alive(env, false))
     }
 
-    /// The newest event of an entity.
+    /// Puts the newest event of an entity into `out` as a packed batch: its length, 0 if there is none,
+    /// -1 if that would mean waiting or `out` is too short.
     #[napi(catch_unwind)]
-    pub fn latest(&self, entity: String) -> Result<PointRead> {
-        self.inline(|store| store.latest(&entity))
+    pub fn latest_now(
+        &self,
+        entity: String,
+        #[napi(ts_arg_type = "Uint8Array")] out: Out<'_>,
+    ) -> Result<i32> {
+        self.point_read(out, |store| store.latest(&entity))
     }
 
-    /// As `latest`, on another thread.
+    /// As `latest_now`, on another thread.
     #[napi(ts_return_type = "Promise<Uint8Array | null>")]
     pub fn latest_async(
         &self,
@@ -205,13 +219,17 @@ impl NativeStore {
         Work::start(move || store?.latest(&entity), |batch| batch.map(Uint8Array::from))
     }
 
-    /// The event at a position.
+    /// The event at a position, as `latest_now` gives it.
     #[napi(catch_unwind)]
-    pub fn event(&self, position: f64) -> Result<PointRead> {
-        self.inline(|store| store.event(whole(position)))
+    pub fn event_now(
+        &self,
+        position: f64,
+        #[napi(ts_arg_type = "Uint8Array")] out: Out<'_>,
+    ) -> Result<i32> {
+        self.point_read(out, |store| store.event(whole(position)))
     }
 
-    /// As `event`, on another thread.
+    /// As `event_now`, on another thread.
     #[napi(ts_return_type = "Promise<Uint8Array | null>")]
     pub fn event_async(
         &self,
@@ -221,18 +239,15 @@ impl NativeStore {
         Work::start(move || store?.event(whole(position)), |batch| batch.map(Uint8Array::from))
     }
 
-    /// The newest version of an entity: -1 for none, NaN if it would wait for the disk.
+    /// The newest version of an entity: -1 for none, NaN if asking would mean waiting.
     #[napi(catch_unwind)]
-    pub fn version(&self, entity: String) -> Result<f64> {
-        let store = self.live()?.store;
-        if store.follows() {
-            return Ok(f64::NAN);
-        }
-        let version = store.version(&entity).map_err(|error| to_js(&error))?;
-        Ok(version.map_or(-1.0, |version| version as f64))
+    pub fn version_now(&self, entity: String) -> Result<f64> {
+        let version = self.engine().and_then(|s| s.without_waiting(|store| store.version(&entity)));
+        let version = version.map_err(|error| to_js(&error))?;
+        Ok(version.map_or(f64::NAN, |version| version.map_or(-1.0, |version| version as f64)))
     }
 
-    /// As `version`, on another thread.
+    /// As `version_now`, on another thread.
     #[napi(ts_return_type = "Promise<number>")]
     pub fn version_async(&self, entity: String) -> AsyncTask<Work<Option<u64>, f64>> {
         let store = self.engine();
@@ -247,11 +262,42 @@ impl NativeStore {
         Work::start(move || store?.head(), |head| head.map_or(-1.0, |head| head as f64))
     }
 
-    /// Begins a read.
+    /// Describes a read, which begins with its first step.
     #[napi(catch_unwind)]
     pub fn read(&self, spec: &[u8]) -> Result<NativeRead> {
-        let spec = ReadSpec::decode(spec).map_err(|error| to_js(&error))?;
-        self.live()?.store.read(spec).map(NativeRead::new).map_err(|error| to_js(&error))
+        let read = || self.engine()?.read(ReadSpec::decode(spec)?);
+        read().map(|read| NativeRead::new(Arc::new(read))).map_err(|error| to_js(&error))
+    }
+
+    /// Begins a read and puts its first batch into `out`: the batch's length, or -1 if the read has to
+    /// begin on another thread. Unless that batch is the last one, `begun` gives the read.
+    #[napi(catch_unwind)]
+    pub fn read_now(
+        &self,
+        spec: &[u8],
+        #[napi(ts_arg_type = "Uint8Array")] out: Out<'_>,
+    ) -> Result<i32> {
+        let begin = || {
+            let read = self.engine()?.read(ReadSpec::decode(spec)?)?;
+            let batch = read.next_now(out.len())?;
+            *self.begun.lock() = Some(Arc::new(read));
+            Ok(batch)
+        };
+        begin().map(|batch| put(batch.as_deref(), out)).map_err(|error| to_js(&error))
+    }
+
+    /// The read that `read_now` was told to begin.
+    #[napi(catch_unwind)]
+    pub fn begun(&self) -> Result<NativeRead> {
+        let read = self.begun.lock().take();
+        read.map(NativeRead::new).ok_or_else(|| to_js(&Error::Closed))
+    }
+
+    /// Looks up previous links, also when the store is closed.
+    #[napi(catch_unwind)]
+    pub fn links(&self) -> Result<NativeLinks> {
+        let store = self.engine().map_err(|error| to_js(&error))?;
+        Ok(NativeLinks::new(store.links()))
     }
 
     /// Begins a verification.
@@ -289,17 +335,18 @@ impl NativeStore {
         Work::start(close, |()| ())
     }
 
-    /// A point read on the calling thread, unless another process's log has to be taken up first.
-    fn inline(
+    /// A point read on the calling thread, unless it would wait.
+    fn point_read(
         &self,
+        out: &mut [u8],
         read: impl FnOnce(&Store) -> tetralog_core::Result<Option<Vec<u8>>>,
-    ) -> Result<PointRead> {
-        let store = self.live()?.store;
-        if store.follows() {
-            return Ok(Either::B(()));
-        }
-        let batch = read(&store).map_err(|error| to_js(&error))?;
-        Ok(Either::A(batch.map(Uint8Array::from)))
+    ) -> Result<i32> {
+        let batch = self.engine().and_then(|store| store.without_waiting(read));
+        Ok(match batch.map_err(|error| to_js(&error))? {
+            Some(None) => 0,
+            Some(Some(batch)) => put(Some(&batch), out),
+            None => WOULD_WAIT,
+        })
     }
 
     fn live(&self) -> Result<Live> {
@@ -316,6 +363,18 @@ fn copied(store: &Store, submission: &[u8]) -> Vec<u8> {
     let mut bytes = store.submission_buffer();
     bytes.extend_from_slice(submission);
     bytes
+}
+
+/// Copies a batch to where JavaScript wants it.
+fn put(batch: Option<&[u8]>, out: &mut [u8]) -> i32 {
+    let place = batch.and_then(|batch| out.get_mut(..batch.len()));
+    match (batch, place) {
+        (Some(batch), Some(place)) => {
+            place.copy_from_slice(batch);
+            i32::try_from(batch.len()).unwrap_or(WOULD_WAIT)
+        }
+        _ => WOULD_WAIT,
+    }
 }
 
 fn info_json(store: &Store) -> String {

@@ -4,6 +4,8 @@
 mod disk;
 mod map;
 mod memory;
+pub(crate) mod patience;
+mod residency;
 
 use std::fmt::Debug;
 use std::io;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 pub use disk::DiskFs;
 pub use map::Map;
 pub use memory::MemoryFs;
+pub(crate) use residency::Moment;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::checksum::Checksum;
 use crate::codec::{Reader, put_u32, put_u64};
 use crate::error::{AtPath, Error, Result};
-use crate::fs::{File, Fs, Map, OpenMode, read_all};
+use crate::fs::{File, Fs, Map, Moment, OpenMode, patience, read_all};
 
 /// Bytes with one CRC: a page, so that checking touches nothing that was not asked for.
 pub(super) const BLOCK: usize = 4096;
@@ -32,6 +32,22 @@ enum Bytes {
 }
 
 impl Bytes {
+    /// Fails if this thread must not wait, and touching a range could make it.
+    #[inline]
+    fn at_hand(&self, range: &Range<usize>) -> Result<()> {
+        match self {
+            Self::Mapped(map) => map.at_hand(range),
+            Self::Owned(_) => Ok(()),
+        }
+    }
+
+    /// Starts reading a range that will be read from start to end.
+    fn ask_ahead(&self, range: &Range<usize>) {
+        if let Self::Mapped(map) = self {
+            map.ask_ahead(range.clone(), Moment::now());
+        }
+    }
+
     #[inline]
     fn get(&self, range: Range<usize>) -> Option<&[u8]> {
         match self {
@@ -109,12 +125,18 @@ impl Blocks {
         if range.is_empty() {
             return Ok(&[]);
         }
-        for block in range.start / BLOCK..=(range.end - 1) / BLOCK {
-            if !self.is_checked(block) {
-                self.check(block)?;
-            }
+        let place = BLOCK + range.start..BLOCK + range.end;
+        self.bytes.at_hand(&place)?;
+        let mut unchecked = (range.start / BLOCK..=(range.end - 1) / BLOCK)
+            .filter(|block| !self.is_checked(*block))
+            .peekable();
+        if unchecked.peek().is_some() {
+            self.bytes.ask_ahead(&place);
         }
-        self.bytes.get(BLOCK + range.start..BLOCK + range.end).ok_or_else(|| self.damaged())
+        for block in unchecked {
+            self.check(block)?;
+        }
+        self.bytes.get(place).ok_or_else(|| self.damaged())
     }
 
     #[inline]
@@ -157,7 +179,10 @@ impl Blocks {
 
     /// A block by its place in the file.
     fn block(&self, nth: usize) -> Result<&[u8]> {
-        self.bytes.get(nth * BLOCK..(nth + 1) * BLOCK).ok_or_else(|| self.damaged())
+        let place = nth * BLOCK..(nth + 1) * BLOCK;
+        self.bytes.at_hand(&place)?;
+        patience::spend(BLOCK)?;
+        self.bytes.get(place).ok_or_else(|| self.damaged())
     }
 
     fn crc_of(&self, nth: usize, bytes: &[u8]) -> u32 {

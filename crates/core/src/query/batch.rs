@@ -1,67 +1,57 @@
 //! Packed batches of events: fixed rows that are cheap to decode, each distinct string once, then the
 //! bytes. One copy from the log; nothing in a batch points into mapped memory.
 
-use hashbrown::HashMap;
-
 use crate::chain::{Hash, MetadataKind};
-use crate::codec::{put_u32, u32_at};
+use crate::codec::{patch, put_f64, put_u32, u32_at};
 use crate::error::Result;
 use crate::record::Record;
 use crate::segment::Segment;
 
-const HEADER_LEN: usize = 16;
+/// Count, symbols, flags, offsets of rows and symbols, the head of the read.
+const HEADER_LEN: usize = 32;
 const ROW_LEN: usize = 64;
-const SYMBOL_LEN: usize = 8;
+/// A symbol's key, offset and length.
+const SYMBOL_LEN: usize = 16;
 /// Flag: rows have previous links.
 const FLAG_PREVIOUS_LINKS: u32 = 1;
+/// Flag: the read ends with this batch.
+pub(super) const FLAG_LAST: u32 = 2;
 
-/// Collects events into a packed batch.
+/// Serials of segments that fit, beside an offset, into a number that JavaScript holds exactly.
+const KEYED_SERIALS: u32 = 1 << 21;
+
+/// Packs events into batches, one after another, keeping its buffers and what it knows of strings.
+///
+/// A batch is a header, the bytes of the events, their rows and the symbols: what has a fixed size
+/// comes last, so that the bytes are copied once, from the log to where they are handed over.
 #[derive(Debug)]
 pub(crate) struct BatchBuilder {
-    rows: Vec<Row>,
-    data: Vec<u8>,
-    /// Strings of the batch: place in `data` and length.
-    symbols: Vec<(u32, u32)>,
-    /// By segment and reference.
-    by_reference: HashMap<(u64, u32), u32>,
-    by_text: HashMap<Box<str>, u32>,
-    previous_links: bool,
-}
-
-/// A row; offsets are relative to the data.
-#[derive(Debug)]
-struct Row {
-    position: u64,
-    version: u64,
-    recorded_us: u64,
-    symbols: [u32; 4],
-    fixed: u32,
-    payload: (u32, u32),
-    metadata: (u32, u32),
-    clock_len: u8,
-    metadata_kind: MetadataKind,
-    tag_count: u8,
+    /// Header and bytes.
+    out: Vec<u8>,
+    rows: Vec<u8>,
+    symbols: Symbols,
+    /// Symbols of the tags of the event that is being added.
+    tags: Vec<u32>,
 }
 
 impl BatchBuilder {
-    pub(crate) fn new(previous_links: bool) -> Self {
-        Self {
-            rows: Vec::new(),
-            data: Vec::new(),
-            symbols: Vec::new(),
-            by_reference: HashMap::new(),
-            by_text: HashMap::new(),
-            previous_links,
-        }
+    pub(crate) fn new() -> Self {
+        Self { out: Vec::new(), rows: Vec::new(), symbols: Symbols::new(), tags: Vec::new() }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    /// Begins a batch that is expected to become so long, in the memory of a buffer.
+    pub(crate) fn begin(&mut self, buffer: Vec<u8>, expected: usize) {
+        self.rows.clear();
+        self.symbols.forget();
+        self.out = buffer;
+        self.out.clear();
+        self.out.reserve(expected);
+        self.out.resize(HEADER_LEN, 0);
     }
 
     /// Bytes of the batch so far.
     pub(crate) fn length(&self) -> usize {
-        HEADER_LEN + self.rows.len() * ROW_LEN + self.symbols.len() * SYMBOL_LEN + self.data.len()
+        self.out.len() + self.rows.len() + self.symbols.rows.len()
     }
 
     /// Adds an event.
@@ -69,104 +59,183 @@ impl BatchBuilder {
         &mut self,
         segment: &Segment,
         record: &Record<'_>,
-        position: u64,
-        recorded_us: u64,
-        previous_link: Option<&Hash>,
+        event: &Place<'_>,
     ) -> Result<()> {
+        let out = &mut self.out;
         let symbols = [
-            self.symbol(segment, record.entity)?,
-            self.symbol(segment, record.fact)?,
-            self.symbol(segment, record.scope)?,
-            self.symbol(segment, record.content_type)?,
+            self.symbols.number(out, segment, record.entity)?,
+            self.symbols.number(out, segment, record.fact)?,
+            self.symbols.number(out, segment, record.scope)?,
+            self.symbols.number(out, segment, record.content_type)?,
         ];
-        let mut tags = Vec::new();
+        self.tags.clear();
         for tag in record.tags() {
-            tags.push(self.symbol(segment, tag)?);
+            // Collected, because the text of a new symbol goes to where their numbers are going to be.
+            self.tags.push(self.symbols.number(out, segment, tag)?);
         }
-        self.data.resize(self.data.len().next_multiple_of(4), 0);
-        let fixed = self.data.len() as u32;
-        for tag in tags {
-            put_u32(&mut self.data, tag);
+        let fixed = out.len() as u32;
+        for tag in &self.tags {
+            put_u32(out, *tag);
         }
-        self.data.extend_from_slice(record.link);
-        if let Some(link) = previous_link {
-            self.data.extend_from_slice(link);
+        out.extend_from_slice(record.link);
+        if let Some(link) = event.previous_link {
+            out.extend_from_slice(link);
         }
-        self.data.extend_from_slice(record.id);
-        self.data.extend_from_slice(record.clock);
-        let metadata = self.put(record.metadata);
-        let payload = self.put(record.payload);
-        self.rows.push(Row {
-            position,
-            version: record.version,
-            recorded_us,
-            symbols,
-            fixed,
-            payload,
-            metadata,
-            clock_len: record.clock.len() as u8,
-            metadata_kind: record.metadata_kind,
-            tag_count: record.tag_count,
-        });
+        out.extend_from_slice(record.id);
+        out.extend_from_slice(record.clock);
+        let metadata = out.len() as u32;
+        out.extend_from_slice(record.metadata);
+        let payload = out.len() as u32;
+        out.extend_from_slice(record.payload);
+
+        let row = &mut self.rows;
+        row.reserve(ROW_LEN);
+        for number in [event.position, record.version, event.recorded_us] {
+            put_f64(row, number as f64);
+        }
+        for symbol in symbols {
+            put_u32(row, symbol);
+        }
+        for number in
+            [fixed, payload, record.payload.len() as u32, metadata, record.metadata.len() as u32]
+        {
+            put_u32(row, number);
+        }
+        let kind = record.metadata_kind.number();
+        row.extend_from_slice(&[record.clock.len() as u8, kind, record.tag_count, 0]);
         Ok(())
     }
 
-    fn put(&mut self, bytes: &[u8]) -> (u32, u32) {
-        let start = self.data.len() as u32;
-        self.data.extend_from_slice(bytes);
-        (start, bytes.len() as u32)
+    /// The packed batch. `end` is that of the read.
+    pub(crate) fn finish(&mut self, flags: Flags, end: u64) -> Vec<u8> {
+        let mut out = std::mem::take(&mut self.out);
+        out.resize(out.len().next_multiple_of(8), 0);
+        let rows_at = out.len();
+        out.extend_from_slice(&self.rows);
+        let symbols_at = out.len();
+        out.extend_from_slice(&self.symbols.rows);
+        let count = self.rows.len() / ROW_LEN;
+        let words = [count, self.symbols.count(), flags.bits() as usize, rows_at, symbols_at];
+        for (nth, word) in words.into_iter().enumerate() {
+            patch(&mut out, nth * 4, &(word as u32).to_le_bytes());
+        }
+        // The head: -1 of an empty log.
+        patch(&mut out, 24, &(end as f64 - 1.0).to_le_bytes());
+        out
+    }
+}
+
+/// What the record itself does not say of an event.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) position: u64,
+    pub(crate) recorded_us: u64,
+    /// Given for all events of a batch or for none.
+    pub(crate) previous_link: Option<&'a Hash>,
+}
+
+/// What is to be known of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flags {
+    pub(crate) previous_links: bool,
+    pub(crate) last: bool,
+}
+
+impl Flags {
+    fn bits(self) -> u32 {
+        let links = if self.previous_links { FLAG_PREVIOUS_LINKS } else { 0 };
+        links | if self.last { FLAG_LAST } else { 0 }
+    }
+}
+
+/// Strings that are looked up by where they are defined: so many at once.
+const KNOWN: usize = 4096;
+
+/// The strings of a batch. Where a string is defined names it; the same text defined twice is two
+/// symbols, which costs less than looking for it would.
+#[derive(Debug)]
+struct Symbols {
+    /// By a hash of the definition's place: the last one met. What was displaced becomes a symbol again.
+    known: Box<[Known]>,
+    /// The batch under construction.
+    batch: u32,
+    /// Key, offset and length of each.
+    rows: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    /// The batch that this is about; 0 for none.
+    batch: u32,
+    serial: u32,
+    reference: u32,
+    symbol: u32,
+}
+
+impl Symbols {
+    fn new() -> Self {
+        Self { known: vec![Known::default(); KNOWN].into(), batch: 1, rows: Vec::new() }
     }
 
-    /// The batch's number of a string.
-    fn symbol(&mut self, segment: &Segment, reference: u32) -> Result<u32> {
-        let key = (segment.header.number, reference);
-        if let Some(symbol) = self.by_reference.get(&key) {
-            return Ok(*symbol);
+    fn count(&self) -> usize {
+        self.rows.len() / SYMBOL_LEN
+    }
+
+    /// Begins anew, for another batch.
+    fn forget(&mut self) {
+        self.rows.clear();
+        self.batch = self.batch.wrapping_add(1);
+        if self.batch == 0 {
+            self.known.fill(Known::default());
+            self.batch = 1;
         }
+    }
+
+    /// The batch's number of a string, which is put into `out` if it is new.
+    #[inline]
+    fn number(&mut self, out: &mut Vec<u8>, segment: &Segment, reference: u32) -> Result<u32> {
+        let at = slot(segment.serial, reference);
+        match self.known.get(at) {
+            Some(known) if self.is(known, segment, reference) => Ok(known.symbol),
+            _ => self.add(at, out, segment, reference),
+        }
+    }
+
+    fn is(&self, known: &Known, segment: &Segment, reference: u32) -> bool {
+        known.reference == reference && known.serial == segment.serial && known.batch == self.batch
+    }
+
+    fn add(
+        &mut self,
+        at: usize,
+        out: &mut Vec<u8>,
+        segment: &Segment,
+        reference: u32,
+    ) -> Result<u32> {
         let text = segment.string(reference)?;
-        let symbol = if let Some(symbol) = self.by_text.get(&*text) {
-            *symbol
-        } else {
-            let symbol = self.symbols.len() as u32;
-            let place = self.put(text.as_bytes());
-            self.symbols.push(place);
-            self.by_text.insert((&*text).into(), symbol);
-            symbol
-        };
-        self.by_reference.insert(key, symbol);
+        let symbol = self.count() as u32;
+        put_f64(&mut self.rows, key(segment.serial, reference));
+        put_u32(&mut self.rows, out.len() as u32);
+        put_u32(&mut self.rows, text.len() as u32);
+        out.extend_from_slice(text.as_bytes());
+        if let Some(known) = self.known.get_mut(at) {
+            *known = Known { batch: self.batch, serial: segment.serial, reference, symbol };
+        }
         Ok(symbol)
     }
+}
 
-    /// The packed batch.
-    pub(crate) fn finish(self) -> Vec<u8> {
-        let data_start = HEADER_LEN + self.rows.len() * ROW_LEN + self.symbols.len() * SYMBOL_LEN;
-        let base = data_start as u32;
-        let mut out = Vec::with_capacity(data_start + self.data.len());
-        put_u32(&mut out, self.rows.len() as u32);
-        put_u32(&mut out, self.symbols.len() as u32);
-        put_u32(&mut out, if self.previous_links { FLAG_PREVIOUS_LINKS } else { 0 });
-        put_u32(&mut out, 0);
-        for row in &self.rows {
-            for number in [row.position, row.version, row.recorded_us] {
-                crate::codec::put_f64(&mut out, number as f64);
-            }
-            for symbol in row.symbols {
-                put_u32(&mut out, symbol);
-            }
-            put_u32(&mut out, base + row.fixed);
-            put_u32(&mut out, base + row.payload.0);
-            put_u32(&mut out, row.payload.1);
-            put_u32(&mut out, base + row.metadata.0);
-            put_u32(&mut out, row.metadata.1);
-            let kind = row.metadata_kind.number();
-            out.extend_from_slice(&[row.clock_len, kind, row.tag_count, 0]);
-        }
-        for (start, length) in &self.symbols {
-            put_u32(&mut out, base + start);
-            put_u32(&mut out, *length);
-        }
-        out.extend_from_slice(&self.data);
-        out
+fn slot(serial: u32, reference: u32) -> usize {
+    let mixed = (reference ^ serial.rotate_left(24)).wrapping_mul(0x9e37_79b1);
+    (mixed >> 20) as usize & (KNOWN - 1)
+}
+
+/// A number that stands for the string in this process, so that it is decoded once; 0 for none.
+fn key(serial: u32, reference: u32) -> f64 {
+    if serial < KEYED_SERIALS {
+        (u64::from(serial) << 32 | u64::from(reference)) as f64
+    } else {
+        0.0
     }
 }
 
@@ -225,13 +294,29 @@ impl Batch {
         self.len() == 0
     }
 
+    /// Whether the read ends with it.
+    pub fn is_last(&self) -> bool {
+        u32_at(&self.bytes, 8) & FLAG_LAST != 0
+    }
+
     /// Decodes every event.
     pub fn events(&self) -> Vec<BatchEvent> {
         (0..self.len()).filter_map(|nth| self.event(nth)).collect()
     }
 
+    /// The n-th event's previous link, if the batch has previous links.
+    pub fn previous_link(&self, nth: usize) -> Option<Hash> {
+        if u32_at(&self.bytes, 8) & FLAG_PREVIOUS_LINKS == 0 {
+            return None;
+        }
+        let row = u32_at(&self.bytes, 12) as usize + nth * ROW_LEN;
+        let tags = usize::from(*self.bytes.get(row + 62)?);
+        let at = u32_at(&self.bytes, row + 40) as usize + tags * 4 + size_of::<Hash>();
+        self.bytes.get(at..)?.first_chunk().copied()
+    }
+
     fn event(&self, nth: usize) -> Option<BatchEvent> {
-        let row = HEADER_LEN + nth * ROW_LEN;
+        let row = u32_at(&self.bytes, 12) as usize + nth * ROW_LEN;
         let number = |at: usize| {
             let bytes = self.bytes.get(row + at..)?.first_chunk()?;
             crate::submission::position(f64::from_le_bytes(*bytes))
@@ -264,7 +349,7 @@ impl Batch {
     }
 
     fn symbol(&self, nth: usize) -> Option<String> {
-        let at = HEADER_LEN + self.len() * ROW_LEN + nth * SYMBOL_LEN;
+        let at = u32_at(&self.bytes, 16) as usize + nth * SYMBOL_LEN + 8;
         let (start, length) = (u32_at(&self.bytes, at), u32_at(&self.bytes, at + 4));
         let text = self.bytes.get(start as usize..(start + length) as usize)?;
         std::str::from_utf8(text).ok().map(str::to_owned)

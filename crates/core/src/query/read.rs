@@ -1,25 +1,45 @@
 //! One read at one head: a cursor that hands out packed batches, counts, or explains itself.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::batch::BatchBuilder;
-use super::entities;
-use super::plan::{Hit, Plan, matches_record};
-use super::spec::{ReadSpec, Subject};
-use crate::chain::Hash;
+use super::batch::{BatchBuilder, Flags};
+use super::entities::{self, Names};
+use super::fetch::Fetch;
+use super::interrupt::Interrupt;
+use super::plan::{Hit, Plan, matches_found, matches_record};
+use super::spec::{Order, ReadSpec, Subject};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::follower::Follower;
+use crate::fs::patience;
 use crate::shared::Shared;
-use crate::view::{FoundRecord, View, record_of};
+use crate::view::{EntityHead, View};
 
 /// Bytes of the first batch and of the largest: a short answer is ready at once, a long one is
 /// handed over in pieces that the other side decodes in about a millisecond.
 const FIRST_BATCH: usize = 64 << 10;
 const LARGEST_BATCH: usize = 1 << 20;
+/// Events of a log, or of an answer, that is small enough to be searched on a thread that must not wait.
+const SMALL_LOG: u64 = 65_536;
+const SMALL_ANSWER: u64 = 128;
+/// Rows of a batch of entities.
+const ENTITIES_PER_BATCH: u64 = 1024;
+/// Hits between two looks at whether the read was cancelled.
+const HITS_PER_LOOK: u64 = 1024;
+
+thread_local! {
+    /// Kept by each thread that packs batches, because its table of strings is costly to make.
+    static BUILDER: RefCell<BatchBuilder> = RefCell::new(BatchBuilder::new());
+}
+
+/// Runs `pack` with the thread's batch builder.
+pub(super) fn packing<T>(pack: impl FnOnce(&mut BatchBuilder) -> T) -> T {
+    BUILDER.with_borrow_mut(pack)
+}
 
 /// One read at one head. Each `next` hands out a packed batch.
 #[derive(Debug)]
@@ -29,10 +49,10 @@ pub struct Read {
     follower: Option<Arc<Follower>>,
     spec: ReadSpec,
     running: Mutex<Option<Running>>,
-    /// The view, kept for previous links of events that were handed out.
-    view: Mutex<Option<View>>,
-    end: AtomicU64,
     batch_bytes: AtomicUsize,
+    /// Whether batches have previous links, from the next one on.
+    previous_links: AtomicBool,
+    interrupt: Interrupt,
 }
 
 /// A read that has begun.
@@ -41,16 +61,24 @@ struct Running {
     view: View,
     plan: Plan,
     filters: Vec<Filter>,
+    /// Events or entities that are wanted yet.
     left: u64,
+    /// Of a list of entities: where it stands.
+    names: Option<Names>,
     after_name: Option<String>,
+    /// Records read.
     touched: u64,
     /// Events handed out.
     handed: u64,
+    /// Hits so far.
+    hits: u64,
+    fetch: Fetch,
     finished: bool,
     /// A part of the view was replaced since the plan was made.
     stale: bool,
     /// Damage that was met behind events that are handed out first.
     failure: Option<Error>,
+    interrupt: Interrupt,
 }
 
 /// How a read found its events.
@@ -73,27 +101,75 @@ impl Read {
             follower,
             spec,
             running: Mutex::default(),
-            view: Mutex::default(),
-            end: AtomicU64::new(0),
             batch_bytes: AtomicUsize::new(FIRST_BATCH),
+            previous_links: AtomicBool::new(false),
+            interrupt: Interrupt::default(),
         }
     }
 
-    /// Position of the head that bounds the read, once it has begun; `None` on an empty log.
-    pub fn head(&self) -> Option<u64> {
-        self.end.load(Ordering::Acquire).checked_sub(1)
+    /// The next packed batch; `None` behind the one that says it is the last.
+    pub fn next(&self) -> Result<Option<Vec<u8>>> {
+        self.next_into(Vec::new())
     }
 
-    /// The next packed batch; `None` at the end.
-    pub fn next(&self) -> Result<Option<Vec<u8>>> {
-        self.stepping(|read, running| {
-            if let Subject::Entities { prefix, .. } = &read.spec.subject {
-                return running.entities(prefix);
+    /// As [`Read::next`], packed into the memory of a buffer.
+    pub fn next_into(&self, buffer: Vec<u8>) -> Result<Option<Vec<u8>>> {
+        let limit = self.batch_bytes.load(Ordering::Relaxed);
+        self.batch_bytes.store((limit * 4).min(LARGEST_BATCH), Ordering::Relaxed);
+        self.batch(limit, buffer)
+    }
+
+    /// The first batch of at most so many bytes, on a thread that must neither wait for the disk nor work
+    /// for long; `None` if that cannot be, and then the read has not begun.
+    pub fn next_now(&self, most: usize) -> Result<Option<Vec<u8>>> {
+        if self.follower.is_some() || !self.is_small() {
+            return Ok(None);
+        }
+        match patience::without_waiting(|| self.batch(FIRST_BATCH.min(most / 2), Vec::new())) {
+            Ok(Some(batch)) if batch.len() <= most => Ok(Some(batch)),
+            Ok(_) | Err(Error::WouldWait) => {
+                *self.running.lock() = None;
+                Ok(None)
             }
-            let limit = read.batch_bytes.load(Ordering::Relaxed);
-            read.batch_bytes.store((limit * 4).min(LARGEST_BATCH), Ordering::Relaxed);
-            running.batch(limit)
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether an answer may come at once, as far as the description tells.
+    fn is_small(&self) -> bool {
+        let most = self.spec.limit.unwrap_or(u64::MAX);
+        match &self.spec.subject {
+            Subject::Stream(_) => true,
+            Subject::All => most.min(self.shared.published()) <= SMALL_ANSWER,
+            Subject::Query(_) => {
+                let in_order = self.spec.order == Order::Position && most <= SMALL_ANSWER;
+                in_order || self.shared.published() <= SMALL_LOG
+            }
+            Subject::Entities { .. } => false,
+        }
+    }
+
+    fn batch(&self, limit: usize, buffer: Vec<u8>) -> Result<Option<Vec<u8>>> {
+        let buffer = Cell::new(buffer);
+        self.stepping(|read, running| {
+            if running.finished {
+                return Ok(None);
+            }
+            if let Subject::Entities { prefix, .. } = &read.spec.subject {
+                return running.entities(prefix).map(Some);
+            }
+            let links = read.previous_links.load(Ordering::Relaxed);
+            packing(|builder| {
+                builder.begin(buffer.take(), limit + limit / 8);
+                running.batch(builder, limit, links)
+            })
+            .map(Some)
         })
+    }
+
+    /// From the next batch on, events come with their previous links.
+    pub fn want_previous_links(&self) {
+        self.previous_links.store(true, Ordering::Relaxed);
     }
 
     /// How many events or entities there are.
@@ -102,7 +178,7 @@ impl Read {
             if let Subject::Entities { prefix, .. } = &read.spec.subject {
                 return running.count_entities(prefix);
             }
-            if let Some(count) = running.plan.count(&running.view)? {
+            if let Some(count) = running.plan.count(&running.view, &running.interrupt)? {
                 Ok(count.min(running.left))
             } else {
                 let mut count = 0;
@@ -117,30 +193,23 @@ impl Read {
     /// Runs the read without handing anything out, and says how it went.
     pub fn explain(&self) -> Result<Explanation> {
         self.stepping(|_, running| {
-            let plan = running.plan.describe();
             while let Some(hit) = running.next_hit()? {
                 // Those that had to be checked are counted already.
                 running.touched += u64::from(!hit.check);
             }
+            let plan = running.plan.describe();
             Ok(Explanation { plan, records_touched: running.touched })
         })
     }
 
-    /// Ends the read: what is left of it is not found any more.
+    /// Ends the read: what is left of it is not found any more, and a step that runs on another thread
+    /// gives up.
     pub fn cancel(&self) {
-        // A step that runs on another thread ends by itself; waiting for it here could block.
-        if let Some(mut running) = self.running.try_lock()
-            && let Some(running) = &mut *running
-        {
-            running.finished = true;
-            running.plan = Plan::Nothing;
+        self.interrupt.cancel();
+        // Not waited for: a step that runs frees what it holds when the read is dropped.
+        if let Some(mut running) = self.running.try_lock() {
+            *running = None;
         }
-    }
-
-    /// What an event of this read is linked to. Works after the store is closed.
-    pub fn previous_link(&self, position: u64) -> Result<Hash> {
-        let view = self.view.lock().clone().ok_or(Error::Closed)?;
-        view.previous_link(position)
     }
 
     /// Runs a step of the read, starting it the first time. Where an index turns out to be damaged, it
@@ -148,6 +217,7 @@ impl Read {
     fn stepping<T>(&self, step: impl Fn(&Self, &mut Running) -> Result<T>) -> Result<T> {
         self.shared.check_open()?;
         let mut guard = self.running.lock();
+        self.interrupt.check()?;
         loop {
             let result = match &mut *guard {
                 Some(running) => running.start_over(&self.spec).and_then(|()| step(self, running)),
@@ -157,6 +227,9 @@ impl Read {
                 },
             };
             match result {
+                Err(Error::StaleIndex { .. }) if patience::is_impatient() => {
+                    return Err(Error::WouldWait);
+                }
                 Err(Error::StaleIndex { path }) => {
                     let fresh = self.shared.view();
                     let view = guard.as_ref().map_or(&fresh, |running| &running.view);
@@ -164,7 +237,6 @@ impl Read {
                     if let (Some(running), Some(part)) = (&mut *guard, rebuilt) {
                         running.view = running.view.replacing(&path, &part);
                         running.stale = true;
-                        *self.view.lock() = Some(running.view.clone());
                     }
                 }
                 Err(error) => {
@@ -192,15 +264,12 @@ impl Read {
             Some(end) => view.cut(end),
             None => view,
         };
-        let running = Running::new(&self.spec, view)?;
-        self.end.store(running.view.end(), Ordering::Release);
-        *self.view.lock() = Some(running.view.clone());
-        Ok(running)
+        Running::new(&self.spec, view, &self.interrupt)
     }
 }
 
 impl Running {
-    fn new(spec: &ReadSpec, view: View) -> Result<Self> {
+    fn new(spec: &ReadSpec, view: View, interrupt: &Interrupt) -> Result<Self> {
         let filters = match &spec.subject {
             Subject::Query(filters) => filters.clone(),
             _ => Vec::new(),
@@ -214,12 +283,16 @@ impl Running {
             view,
             filters,
             left: spec.limit.unwrap_or(u64::MAX),
+            names: None,
             after_name,
             touched: 0,
             handed: 0,
+            hits: 0,
+            fetch: Fetch::default(),
             finished: false,
             stale: false,
             failure: None,
+            interrupt: interrupt.clone(),
         })
     }
 
@@ -229,7 +302,7 @@ impl Running {
         if !self.stale {
             return Ok(());
         }
-        let mut again = Self::new(spec, self.view.clone())?;
+        let mut again = Self::new(spec, self.view.clone(), &self.interrupt)?;
         for _ in 0..self.handed {
             again.next_hit()?;
         }
@@ -243,12 +316,12 @@ impl Running {
         Ok(())
     }
 
-    /// The next event within the limit.
+    /// The next event within the limit, its record looked at only if the index could not decide.
     fn next_hit(&mut self) -> Result<Option<Hit>> {
         if self.left == 0 {
             return Ok(None);
         }
-        while let Some(hit) = self.plan.next(&self.view)? {
+        while let Some(hit) = self.next_candidate()? {
             if hit.check {
                 self.touched += 1;
                 let Some(part) = self.view.parts().get(hit.part) else {
@@ -264,101 +337,112 @@ impl Running {
         Ok(None)
     }
 
-    fn batch(&mut self, limit: usize) -> Result<Option<Vec<u8>>> {
-        if let Some(error) = self.failure.take() {
-            return Err(error);
+    fn next_candidate(&mut self) -> Result<Option<Hit>> {
+        self.hits += 1;
+        if self.hits.is_multiple_of(HITS_PER_LOOK) {
+            self.interrupt.check()?;
         }
-        if self.finished {
-            return Ok(None);
-        }
-        let mut batch = BatchBuilder::new(false);
-        let mut frame = None;
-        let mut count = 0;
-        while batch.length() < limit {
-            let hit = match self.next_hit() {
-                // What was found before the damage is handed out first.
-                Err(error @ Error::Corrupt { .. }) if !batch.is_empty() => {
-                    self.failure = Some(error);
-                    break;
-                }
-                hit => hit?,
-            };
-            let Some(hit) = hit else {
-                self.finished = true;
-                break;
-            };
-            let Some(part) = self.view.parts().get(hit.part) else {
-                continue;
-            };
-            let found = match record_of(part, hit.local) {
-                Err(error @ Error::Corrupt { .. }) if !batch.is_empty() => {
-                    self.failure = Some(error);
-                    break;
-                }
-                found => found?,
-            };
-            push(&mut batch, &found, part.base() + u64::from(hit.local), &mut frame)?;
-            count += 1;
-        }
-        self.handed += count;
-        Ok((!batch.is_empty()).then(|| batch.finish()))
+        self.plan.next(&self.view, &self.interrupt)
     }
 
-    fn entities(&mut self, prefix: &str) -> Result<Option<Vec<u8>>> {
-        while !self.finished && self.left > 0 {
-            let mut page = entities::page(&self.view, prefix, self.after_name.as_deref())?;
-            page.rows.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
-            self.left -= page.rows.len() as u64;
-            self.finished = page.next_after.is_none();
-            self.after_name = page.next_after;
-            if !page.rows.is_empty() {
-                return Ok(Some(entities::pack(&page.rows)));
+    /// The next batch; the last one may be empty.
+    fn batch(
+        &mut self,
+        builder: &mut BatchBuilder,
+        limit: usize,
+        previous_links: bool,
+    ) -> Result<Vec<u8>> {
+        let mut count = 0;
+        while builder.length() < limit {
+            match self.add_next(builder, previous_links) {
+                Ok(true) => count += 1,
+                Ok(false) => {
+                    self.finished = true;
+                    break;
+                }
+                // What was found before the damage is handed out first.
+                Err(error @ Error::Corrupt { .. }) if count > 0 => {
+                    self.fetch.clear();
+                    self.failure = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
         }
-        Ok(None)
+        self.finished |= self.left == 0;
+        self.handed += count;
+        Ok(builder.finish(Flags { previous_links, last: self.finished }, self.view.end()))
+    }
+
+    /// Adds the next event within the limit to a batch, if there is one.
+    fn add_next(&mut self, builder: &mut BatchBuilder, previous_links: bool) -> Result<bool> {
+        while self.left > 0 {
+            if self.fetch.is_empty() {
+                if let Some(error) = self.failure.take() {
+                    return Err(error);
+                }
+                self.look_ahead()?;
+            }
+            let Some(fetched) = self.fetch.next(&self.view)? else {
+                return Ok(false);
+            };
+            if !fetched.check || matches_found(&fetched.found, &self.filters)? {
+                self.fetch.pack(&self.view, &fetched, builder, previous_links)?;
+                self.left -= 1;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Finds the next candidates and starts fetching their records.
+    fn look_ahead(&mut self) -> Result<()> {
+        self.fetch.clear();
+        while self.fetch.has_room(self.left) {
+            match self.next_candidate() {
+                Ok(Some(hit)) => self.fetch.add(hit),
+                Ok(None) => break,
+                Err(error @ Error::Corrupt { .. }) if !self.fetch.is_empty() => {
+                    self.failure = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.fetch.start(&self.view, self.plan.is_sequential())
+    }
+
+    fn entities(&mut self, prefix: &str) -> Result<Vec<u8>> {
+        let most = self.left.min(ENTITIES_PER_BATCH) as usize;
+        let mut rows = Vec::new();
+        while rows.len() < most
+            && let Some(row) = self.next_entity(prefix)?
+        {
+            rows.push(row);
+        }
+        self.finished = rows.len() < most;
+        self.left -= rows.len() as u64;
+        self.finished |= self.left == 0;
+        self.after_name = rows.last().map(|(name, _)| name.clone()).or(self.after_name.take());
+        Ok(entities::pack(&rows, self.finished))
     }
 
     fn count_entities(&mut self, prefix: &str) -> Result<u64> {
         let mut count = 0;
-        loop {
-            let page = entities::page(&self.view, prefix, self.after_name.as_deref())?;
-            count += page.rows.len() as u64;
-            self.after_name = page.next_after;
-            if self.after_name.is_none() || count >= self.left {
-                return Ok(count.min(self.left));
-            }
+        while count < self.left && self.next_entity(prefix)?.is_some() {
+            count += 1;
         }
+        Ok(count)
     }
-}
 
-/// Adds a found record to a batch. `frame` remembers the last frame's time: neighbours share it.
-fn push(
-    batch: &mut BatchBuilder,
-    found: &FoundRecord<'_>,
-    position: u64,
-    frame: &mut Option<(u64, u64, u64)>,
-) -> Result<()> {
-    let record = found.parse()?;
-    let at = found.offset.saturating_sub(u64::from(record.distance));
-    let number = found.segment.header.number;
-    let recorded_us = match *frame {
-        Some((segment, offset, time)) if segment == number && offset == at => time,
-        _ => {
-            let time = found.segment.recorded_us(found.offset, record.distance)?;
-            *frame = Some((number, at, time));
-            time
-        }
-    };
-    batch.push(found.segment, &record, position, recorded_us, None)
-}
-
-/// A batch of one event, with its previous link, so that it needs nothing else ever after.
-pub(crate) fn single(view: &View, position: u64) -> Result<Vec<u8>> {
-    let found = view.record(position)?;
-    let record = found.parse()?;
-    let recorded_us = found.segment.recorded_us(found.offset, record.distance)?;
-    let previous = view.previous_link(position)?;
-    let mut batch = BatchBuilder::new(true);
-    batch.push(found.segment, &record, position, recorded_us, Some(&previous))?;
-    Ok(batch.finish())
+    fn next_entity(&mut self, prefix: &str) -> Result<Option<(String, EntityHead)>> {
+        let names = match &mut self.names {
+            Some(names) => names,
+            empty => {
+                let after = self.after_name.as_deref();
+                empty.insert(Names::new(&self.view, prefix, after, self.left)?)
+            }
+        };
+        names.next(&self.view, &self.interrupt)
+    }
 }

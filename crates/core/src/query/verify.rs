@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::interrupt::Interrupt;
 use super::plan::Plan;
 use super::spec::{ReadSpec, Subject};
 use crate::chain::{Digester, Digestible, GENESIS, Hash, MetadataKind, content_hash, link};
@@ -89,7 +90,8 @@ impl Verification {
             }
             Some(entity) => {
                 let spec = ReadSpec::new(Subject::Stream(entity.to_owned()));
-                let total = Plan::new(&spec, &view)?.count(&view)?.unwrap_or(0);
+                let total =
+                    Plan::new(&spec, &view)?.count(&view, &Interrupt::default())?.unwrap_or(0);
                 (Scope::Entity { plan: Plan::new(&spec, &view)?, total }, 0)
             }
         };
@@ -205,11 +207,12 @@ impl Verification {
     }
 
     fn step_entity(&mut self) -> Result<bool> {
+        let interrupt = Interrupt::default();
         for _ in 0..STEP_EVENTS {
             let Scope::Entity { plan, .. } = &mut self.scope else {
                 return Ok(true);
             };
-            let Some(hit) = plan.next(&self.view)? else {
+            let Some(hit) = plan.next(&self.view, &interrupt)? else {
                 return Ok(true);
             };
             let Some(part) = self.view.parts().get(hit.part) else {

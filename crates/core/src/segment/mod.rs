@@ -4,14 +4,15 @@ mod header;
 mod scan;
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::checksum::Checksum;
 use crate::error::{AtPath, Damage, Error, Result};
 use crate::frame::{DEFINITION_HEADER_LEN, FrameHeader, HEADER_LEN, RunningHash};
-use crate::fs::{File, Fs, Map, OpenMode, read_exact_at};
+use crate::fs::{File, Fs, Map, Moment, OpenMode, patience, read_exact_at};
 use crate::limits::{ENTITY_MAX_BYTES, FRAME_MAX_BYTES};
 use crate::record::{self, LINK_AT};
 
@@ -27,10 +28,16 @@ pub(crate) fn file_name(number: u64, generation: u64) -> String {
     }
 }
 
+/// Gives every segment that this process opens a number of its own.
+static OPENED: AtomicU32 = AtomicU32::new(0);
+
 /// An open segment. Shared by the writer and all readers.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
+    /// No other segment that this process opened has it, of whatever store: with an offset it names a
+    /// string for as long as the process lives.
+    pub(crate) serial: u32,
     pub(crate) path: PathBuf,
     pub(crate) checksum: Checksum,
     /// The seal's running hash before the first frame.
@@ -73,6 +80,7 @@ impl Segment {
             first_hash: RunningHash::start(page),
             checksum: Checksum::new(header.salt),
             header,
+            serial: OPENED.fetch_add(1, Ordering::Relaxed),
             path: path.to_owned(),
             file,
             map,
@@ -122,11 +130,36 @@ impl Segment {
             return Ok(None);
         };
         if let Some(map) = &self.map {
-            return Ok(map.get(offset as usize..end as usize).map(Cow::Borrowed));
+            let range = offset as usize..end as usize;
+            map.ready(&range)?;
+            return Ok(map.get(range).map(Cow::Borrowed));
         }
+        patience::spend(length)?;
         let mut copy = vec![0; length];
         read_exact_at(self.file(), &mut copy, offset).at(&self.path)?;
         Ok(Some(Cow::Owned(copy)))
+    }
+
+    /// Starts reading a range from the disk, if it is not in memory, without waiting for it.
+    pub(crate) fn ask_ahead(&self, range: Range<u64>, now: Moment) {
+        if let Some(map) = &self.map {
+            map.ask_ahead(range.start as usize..range.end as usize, now);
+        }
+    }
+
+    /// Starts bringing a range from memory into the processor's cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, range: &Range<u64>) {
+        if let Some(map) = &self.map {
+            map.prefetch(&(range.start as usize..range.end as usize));
+        }
+    }
+
+    /// Length of the record at an offset and its distance from its frame's start, as they stand there:
+    /// nothing is checked, so they are good for asking ahead only.
+    pub(crate) fn glance(&self, offset: u64) -> Result<Option<(u32, u32)>> {
+        let head = self.bytes(offset, record::GLANCE_LEN)?;
+        Ok(head.map(|head| record::glance(&head)))
     }
 
     /// The whole record at an offset, its CRC checked.

@@ -1,0 +1,188 @@
+//! One entity's events, part by part, without asking parts that the entity is not in.
+
+use std::ops::Range;
+
+use super::plan::Hit;
+use crate::error::{Error, Result};
+use crate::index::{EntityEntry, LOST};
+use crate::view::View;
+
+/// Enumerates an entity's events by version.
+#[derive(Debug)]
+pub(super) struct Stream {
+    entity: String,
+    versions: Range<u64>,
+    backwards: bool,
+    holders: Holders,
+    /// Forwards: the parts that are to come, the next one last.
+    collected: Option<Vec<(usize, EntityEntry)>>,
+    current: Option<(usize, EntityEntry, Range<u32>)>,
+    /// The version that has to come next.
+    expected: Option<u64>,
+    /// Positions of the events handed out first and last.
+    first: Option<u64>,
+    last: Option<u64>,
+}
+
+/// The parts that hold an entity, from the newest to the oldest. Each says where the entity's event
+/// before its own stands, so that none between is asked.
+#[derive(Debug)]
+struct Holders {
+    /// Parts from here on are done with.
+    below: usize,
+    /// Position of the newest event that is not in them, where that is known.
+    previous: Option<u64>,
+}
+
+impl Holders {
+    fn next(&mut self, view: &View, entity: &str) -> Result<Option<(usize, EntityEntry)>> {
+        if let Some((part, _)) = self.previous.take().and_then(|position| view.locate(position)) {
+            self.below = self.below.min(part + 1);
+        }
+        while let Some(part) = self.below.checked_sub(1) {
+            self.below = part;
+            let index = view.parts().get(part).filter(|index| index.base() < view.end());
+            let Some(index) = index else {
+                continue;
+            };
+            if let Some(entry) = index.entity(entity)? {
+                match entry.previous {
+                    // What lies between could be damaged, and then the entity is in it as a hole.
+                    Some(_) if view.is_damaged() => {}
+                    Some(position) => self.previous = Some(position),
+                    None => self.below = 0,
+                }
+                return Ok(Some((part, entry)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Stream {
+    pub(super) fn new(entity: String, versions: Range<u64>, backwards: bool, view: &View) -> Self {
+        Self {
+            entity,
+            expected: Some(versions.start).filter(|_| !backwards),
+            versions,
+            backwards,
+            holders: Holders { below: view.parts().len(), previous: None },
+            collected: None,
+            current: None,
+            first: None,
+            last: None,
+        }
+    }
+
+    pub(super) fn next(&mut self, view: &View) -> Result<Option<Hit>> {
+        loop {
+            if let Some((part, entry, range)) = &mut self.current {
+                let nth = if self.backwards { range.next_back() } else { range.next() };
+                if let (Some(nth), Some(index)) = (nth, view.parts().get(*part)) {
+                    let local = index.posting(entry, nth)?.unwrap_or_default();
+                    let version = entry.first_version + u64::from(nth);
+                    if local == LOST || self.expected.is_some_and(|expected| expected != version) {
+                        return Err(self.lost(view, version));
+                    }
+                    let next =
+                        if self.backwards { version.checked_sub(1) } else { Some(version + 1) };
+                    self.expected = next;
+                    self.last = Some(index.base() + u64::from(local));
+                    self.first = self.first.or(self.last);
+                    return Ok(Some(Hit { part: *part, local, check: false }));
+                }
+            }
+            if !self.next_part(view)? {
+                return self.end(view);
+            }
+        }
+    }
+
+    /// The end of the stream, unless events that belong to it may be among damaged ones.
+    fn end(&self, view: &View) -> Result<Option<Hit>> {
+        let wanted = if self.backwards {
+            let open = self.versions.end == u64::MAX;
+            let newer = open && view.first_hole(self.first.unwrap_or(0)).is_some();
+            let older = self.expected.is_some_and(|next| next >= self.versions.start)
+                && self.last.is_some_and(|last| view.first_hole(0).is_some_and(|hole| hole < last));
+            newer || older
+        } else {
+            self.expected.is_none_or(|next| next < self.versions.end)
+                && view.first_hole(self.last.unwrap_or(0)).is_some()
+        };
+        if wanted { Err(self.lost(view, self.expected.unwrap_or(0))) } else { Ok(None) }
+    }
+
+    /// The error for a version that cannot be read.
+    fn lost(&self, view: &View, version: u64) -> Error {
+        let mut error = view.hole(view.first_hole(0).unwrap_or(0));
+        if let Error::Corrupt { damage } = &mut error {
+            for one in damage {
+                one.reason = format!("version {version} of an entity is damaged or missing");
+                one.entities = vec![self.entity.clone()];
+            }
+        }
+        error
+    }
+
+    /// Goes to the next part that holds events of the window.
+    fn next_part(&mut self, view: &View) -> Result<bool> {
+        loop {
+            let Some((part, entry)) = self.next_holder(view)? else {
+                return Ok(false);
+            };
+            let Some(index) = view.parts().get(part) else {
+                return Ok(false);
+            };
+            let seen = view.seen(index, &entry)?;
+            let low = self.versions.start.saturating_sub(entry.first_version);
+            let high = self.versions.end.saturating_sub(entry.first_version).min(u64::from(seen));
+            if low < high {
+                self.current = Some((part, entry, low as u32..high as u32));
+                return Ok(true);
+            }
+            let beyond = if self.backwards {
+                entry.last_version() < self.versions.start
+            } else {
+                entry.first_version >= self.versions.end
+            };
+            if beyond {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// The next part that holds the entity, in reading order. Forwards, those of the window are looked
+    /// up from the newest on first.
+    fn next_holder(&mut self, view: &View) -> Result<Option<(usize, EntityEntry)>> {
+        if self.backwards {
+            return self.holders.next(view, &self.entity);
+        }
+        if self.collected.is_none() {
+            let mut collected = Vec::new();
+            while let Some((part, entry)) = self.holders.next(view, &self.entity)? {
+                collected.push((part, entry));
+                if entry.first_version <= self.versions.start {
+                    break;
+                }
+            }
+            self.collected = Some(collected);
+        }
+        Ok(self.collected.as_mut().and_then(Vec::pop))
+    }
+
+    /// How many events there are, on an undamaged log: versions are dense, so the newest one says it.
+    pub(super) fn count(&mut self, view: &View) -> Result<u64> {
+        while let Some((part, entry)) = self.holders.next(view, &self.entity)? {
+            let Some(index) = view.parts().get(part) else {
+                break;
+            };
+            let seen = u64::from(view.seen(index, &entry)?);
+            if seen > 0 {
+                let end = self.versions.end.min(entry.first_version + seen);
+                return Ok(end.saturating_sub(self.versions.start));
+            }
+        }
+        Ok(0)
+    }
+}
