@@ -19,6 +19,7 @@ export type {
   Match,
   MemoryOptions,
   NewEvent,
+  OpenProgress,
   Pattern,
   Query,
   QueryOptions,

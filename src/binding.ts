@@ -47,6 +47,12 @@ export interface NativeStore {
   close(): Promise<void>
 }
 
+/** How far an opening is, as JSON (null before there is anything to say), and a way to give it up. */
+export interface NativeOpening {
+  progress(): string | null
+  cancel(): void
+}
+
 export type OnOutcomes = (outcomes: Uint8Array) => void
 
 interface NativeStoreClass {
@@ -59,6 +65,7 @@ interface NativeStoreClass {
     maxInFlightBytes: number,
     maxPayloadBytes: number,
     segmentMaxBytes: number,
+    opening: NativeOpening,
     onOutcomes: OnOutcomes,
   ): Promise<NativeStore>
   memory(
@@ -69,4 +76,5 @@ interface NativeStoreClass {
 }
 
 // The generated types are weaker than the contract: promises of unknown, for example.
+export const NativeOpening = native.NativeOpening as unknown as new () => NativeOpening
 export const nativeStore = native.NativeStore as unknown as NativeStoreClass

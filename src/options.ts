@@ -1,5 +1,6 @@
 // Reading an options object at the edge: every known key once, unknown keys refused.
 import { invalidArgument, wrapThrown } from './errors.js'
+import type { Watching } from './opening.js'
 import { describe, isRecord } from './packer.js'
 import type { Durability, MemoryOptions, StoreOptions } from './types.js'
 
@@ -154,13 +155,25 @@ const STORE_KEYS = [
   'fsyncEventCount',
   'maxInFlightBytes',
 ] as const
+const WATCHING_KEYS = ['signal', 'onProgress'] as const
 
 function numberOr(value: unknown, key: string, min: number, max: number): number {
   return value === undefined ? Number.NaN : integer(value, `options.${key}`, min, max)
 }
 
-export function storeOptions(options: StoreOptions | undefined): NativeOptions {
-  return nativeOptions(readFields(options ?? {}, 'options', STORE_KEYS))
+export function storeOptions(options: StoreOptions | undefined): NativeOptions & Watching {
+  const fields = readFields(options ?? {}, 'options', [...STORE_KEYS, ...WATCHING_KEYS])
+  const { signal } = fields
+  return {
+    ...nativeOptions(fields),
+    signal: signal === undefined ? undefined : abortSignal(signal, 'options.signal'),
+    onProgress: progressListener(fields.onProgress),
+  }
+}
+
+export function progressListener<P>(value: unknown): ((progress: P) => void) | undefined {
+  if (value === undefined || typeof value === 'function') return value as (progress: P) => void
+  throw invalidArgument('options.onProgress', `must be a function, not ${describe(value)}`)
 }
 
 export function memoryOptions(options: MemoryOptions | undefined): NativeOptions {

@@ -3,11 +3,12 @@ import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { AppendQueue } from './append-queue.js'
 import { type BatchSource, type Decoded, decodeEntities } from './batch.js'
-import type { NativeStore } from './binding.js'
+import type { NativeOpening, NativeStore } from './binding.js'
 import { nativeStore } from './binding.js'
 import { closed, fromNative, invalidArgument, toDamage } from './errors.js'
 import { decodeEvent, decodeEvents } from './event.js'
 import { checkFilters, EVERYTHING } from './filter.js'
+import { type Watching, watched } from './opening.js'
 import {
   abortSignal,
   integer,
@@ -61,6 +62,7 @@ interface Info {
 
 // The constructor is private to the types; this makes it so at run time.
 const INTERNAL = Symbol('internal')
+const UNWATCHED: Watching = { signal: undefined, onProgress: undefined }
 
 /**
  * An event store: one log, and an index for each of an event's four coordinates.
@@ -119,7 +121,7 @@ export class Store implements AsyncDisposable {
   static async open(path: string | URL, options?: StoreOptions): Promise<Store> {
     const directory = directoryOf(path)
     const native = storeOptions(options)
-    return Store.#make(native, directory, (queue) =>
+    return Store.#make(native, directory, native, (queue, opening) =>
       nativeStore.open(
         directory,
         native.durability,
@@ -129,6 +131,7 @@ export class Store implements AsyncDisposable {
         native.maxInFlightBytes,
         native.maxPayloadBytes,
         native.segmentMaxBytes,
+        opening,
         queue.onOutcomes,
       ),
     )
@@ -149,7 +152,7 @@ export class Store implements AsyncDisposable {
    */
   static async memory(options?: MemoryOptions): Promise<Store> {
     const native = memoryOptions(options)
-    return Store.#make(native, undefined, (queue) =>
+    return Store.#make(native, undefined, UNWATCHED, (queue) =>
       nativeStore.memory(native.maxPayloadBytes, native.segmentMaxBytes, queue.onOutcomes),
     )
   }
@@ -157,14 +160,13 @@ export class Store implements AsyncDisposable {
   static async #make(
     options: NativeOptions,
     path: string | undefined,
-    open: (queue: AppendQueue) => Promise<NativeStore>,
+    watching: Watching,
+    open: (queue: AppendQueue, opening: NativeOpening) => Promise<NativeStore>,
   ): Promise<Store> {
     const queue = new AppendQueue(options.maxPayloadBytes)
-    try {
-      return new Store(INTERNAL, await open(queue), queue, path)
-    } catch (error) {
-      throw fromNative(error)
-    }
+    const discard = (native: NativeStore): Promise<void> => native.close()
+    const native = await watched(watching, (opening) => open(queue, opening), discard)
+    return new Store(INTERNAL, native, queue, path)
   }
 
   #readInfo(): Info {

@@ -296,6 +296,23 @@ export interface StoreOptions extends MemoryOptions {
   readonly fsyncEventCount?: number | undefined
   /** What may wait for the writer: 256 MiB unless told. More is ERR_OVERLOADED. */
   readonly maxInFlightBytes?: number | undefined
+  /** Gives the opening up: it rejects with `signal.reason`, and the store is as it was. */
+  readonly signal?: AbortSignal | undefined
+  /**
+   * Called now and then while opening reads what no index covers: after a crash, or when index files
+   * are missing. Not called when there is nothing to read.
+   */
+  readonly onProgress?: ((progress: OpenProgress) => void) | undefined
+}
+
+/** How far an opening is. */
+export interface OpenProgress {
+  /** Events read so far. */
+  readonly events: number
+  /** Bytes of log read so far. */
+  readonly bytes: number
+  /** From 0 to 1, as far as it can be told. */
+  readonly share: number
 }
 
 /** A damaged range of the log, in bytes of a segment; positions and entities as far as known. */

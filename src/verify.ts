@@ -1,12 +1,12 @@
 // Verifying, a slice of work at a time, so that it can be watched and stopped.
 import type { NativeVerify } from './binding.js'
-import { closed, fromNative, invalidArgument, toDamage } from './errors.js'
-import { abortSignal, readFields } from './options.js'
-import { describe, wellFormed } from './packer.js'
+import { closed, fromNative, toDamage } from './errors.js'
+import { abortSignal, progressListener, readFields } from './options.js'
+import { wellFormed } from './packer.js'
 import type { Session } from './session.js'
 import type { VerifyOptions, VerifyReport } from './types.js'
 
-type Progress = (progress: { events: number; bytes: number; share: number }) => void
+type VerifyProgress = { events: number; bytes: number; share: number }
 
 type Step =
   | {
@@ -25,7 +25,7 @@ export async function verify(
   const entity = given.entity === undefined ? null : wellFormed(given.entity, 'options.entity')
   const signal =
     given.signal === undefined ? undefined : abortSignal(given.signal, 'options.signal')
-  const onProgress = progressListener(given.onProgress)
+  const onProgress = progressListener<VerifyProgress>(given.onProgress)
   const native = begin(session, entity)
   for (;;) {
     if (signal?.aborted) throw signal.reason
@@ -36,11 +36,6 @@ export async function verify(
     }
     onProgress?.({ events: step.events, bytes: step.bytes, share: step.share })
   }
-}
-
-function progressListener(value: unknown): Progress | undefined {
-  if (value === undefined || typeof value === 'function') return value as Progress | undefined
-  throw invalidArgument('options.onProgress', `must be a function, not ${describe(value)}`)
 }
 
 function begin(session: Session, entity: string | null): NativeVerify {

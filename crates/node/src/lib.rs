@@ -3,6 +3,7 @@
 
 mod buffers;
 mod convert;
+mod opening;
 mod read;
 mod store;
 mod work;

@@ -16,6 +16,7 @@ use serde_json::json;
 use tetralog_core::{Durability, Error, Outcome, OutcomeSink, Read, ReadSpec, Store, StoreOptions};
 
 use crate::convert::{damage_json, pack_outcomes, stats_json, to_js};
+use crate::opening::NativeOpening;
 use crate::read::{NativeLinks, NativeRead, NativeVerify};
 use crate::work::Work;
 
@@ -118,6 +119,7 @@ impl NativeStore {
         max_in_flight_bytes: f64,
         max_payload_bytes: f64,
         segment_max_bytes: f64,
+        opening: &NativeOpening,
         on_outcomes: Function<'_, Uint8Array, ()>,
     ) -> Result<Opening> {
         let defaults = StoreOptions::default();
@@ -135,7 +137,9 @@ impl NativeStore {
             segment_max_bytes: option(segment_max_bytes, defaults.segment_max_bytes),
         };
         let outcomes = Outcomes::new(env, &on_outcomes)?;
-        Ok(Work::start(move || Ok(Opened(Store::open(path, options)?, outcomes)), finish))
+        let watched = opening.watched();
+        let open = move || Ok(Opened(Store::open_observed(path, options, &*watched)?, outcomes));
+        Ok(Work::start(open, finish))
     }
 
     /// Makes a store in memory.
