@@ -2,9 +2,8 @@
 import { invalidArgument } from './errors.js'
 import { describe } from './packer.js'
 
-/** The digits of every two bytes, without and with a dash before them. */
-const HEX = Array.from({ length: 65_536 }, (_, pair) => pair.toString(16).padStart(4, '0'))
-const DASH_HEX = HEX.map((digits) => `-${digits}`)
+/** The digits of every two bytes; made when the first id is read, for they take a few MiB. */
+let hexPairs: string[] | undefined
 const DASHES = [8, 13, 18, 23]
 
 function digit(unit: number): number {
@@ -38,9 +37,11 @@ function parse(bytes: Uint8Array, at: number, value: string): boolean {
 }
 
 export function readUuid(bytes: Uint8Array, at: number): string {
-  const pair = (nth: number): number =>
-    ((bytes[at + nth * 2] as number) << 8) | (bytes[at + nth * 2 + 1] as number)
-  const hex = (nth: number): string => HEX[pair(nth)] as string
-  const dashHex = (nth: number): string => DASH_HEX[pair(nth)] as string
-  return hex(0) + hex(1) + dashHex(2) + dashHex(3) + dashHex(4) + dashHex(5) + hex(6) + hex(7)
+  hexPairs ??= Array.from({ length: 65_536 }, (_, pair) => pair.toString(16).padStart(4, '0'))
+  const pairs = hexPairs
+  const hex = (nth: number): string => {
+    const high = bytes[at + nth * 2] as number
+    return pairs[(high << 8) | (bytes[at + nth * 2 + 1] as number)] as string
+  }
+  return `${hex(0) + hex(1)}-${hex(2)}-${hex(3)}-${hex(4)}-${hex(5) + hex(6) + hex(7)}`
 }

@@ -19,6 +19,10 @@ const FIXED_LEN: usize = FLAGS_AT + 1;
 /// Bytes of the smallest record: four references, version, back, clock length, id.
 pub(crate) const MIN_LEN: usize = FIXED_LEN + 4 + 1 + 1 + 1 + 16;
 
+/// Most bytes of a record up to the distance to the entity's previous event: four references, the
+/// version and that distance behind what is fixed.
+pub(crate) const MAX_LEN_TO_BACK: usize = FIXED_LEN + 4 * 5 + 2 * 10;
+
 /// Flag: the last record of its append.
 const FLAG_END: u8 = 1;
 /// Flag: the caller gave the id.
@@ -70,6 +74,18 @@ pub(crate) fn bounded(bytes: &[u8]) -> Option<&[u8]> {
 #[inline]
 pub(crate) fn glance(bytes: &[u8]) -> (u32, u32) {
     (u32_at(bytes, 4), u32_at(bytes, DISTANCE_AT))
+}
+
+/// The distance in positions to the entity's previous event, of a record that starts with `bytes`,
+/// unchecked.
+#[inline]
+pub(crate) fn glance_back(bytes: &[u8]) -> Option<u64> {
+    let mut reader = Reader::new(bytes.get(FIXED_LEN..)?);
+    for _ in 0..4 {
+        reference(&mut reader)?;
+    }
+    reader.varint()?;
+    reader.varint()
 }
 
 /// Whether a whole record matches its CRC.

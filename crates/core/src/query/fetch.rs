@@ -22,6 +22,15 @@ const PIECE: u64 = 2 << 20;
 /// Bytes of the first allocation for a batch of one.
 const SINGLE_BYTES: usize = 1024;
 
+/// How the records of a read stand in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// One after another: a scan.
+    AsStored,
+    /// Anywhere.
+    Scattered,
+}
+
 /// Hits on their way to a batch.
 #[derive(Debug, Default)]
 pub(super) struct Fetch {
@@ -68,7 +77,7 @@ impl Fetch {
     }
 
     /// Finds out where the records of the group stand, and asks for them.
-    pub(super) fn start(&mut self, view: &View, sequential: bool) -> Result<()> {
+    pub(super) fn start(&mut self, view: &View, order: Order) -> Result<()> {
         let now = Moment::now();
         let may_wait = !patience::is_impatient();
         for located in &mut self.group {
@@ -80,33 +89,66 @@ impl Fetch {
                 continue;
             };
             let (segment, range) = (part.segment(), offset..offset + RECORD_GUESS);
-            if sequential {
-                ask_for_next(&mut self.asked, segment, offset, now);
-            } else {
-                segment.prefetch(&range);
-                if may_wait {
-                    segment.ask_ahead(range, now);
+            match order {
+                Order::AsStored => ask_for_next(&mut self.asked, segment, offset, now),
+                Order::Scattered => {
+                    segment.prefetch(&range);
+                    if may_wait {
+                        segment.ask_ahead(range, now);
+                    }
                 }
             }
         }
-        if sequential || !may_wait { Ok(()) } else { self.ask_for_rest(view, now) }
+        match order {
+            Order::AsStored => Ok(()),
+            Order::Scattered => self.ask_for_rest(view, may_wait, now),
+        }
     }
 
     /// Asks for what the first bytes of the records show to be needed too: the rest of a long one, and
     /// the header of its frame.
-    fn ask_for_rest(&self, view: &View, now: Moment) -> Result<()> {
-        for located in &self.group {
-            let (Some(part), Some(offset)) = (view.parts().get(located.hit.part), located.offset)
-            else {
+    fn ask_for_rest(&self, view: &View, may_wait: bool, now: Moment) -> Result<()> {
+        for (segment, offset) in self.places(view) {
+            let Some((length, distance)) = segment.glance(offset)? else {
                 continue;
             };
-            let (segment, offset) = (part.segment(), u64::from(offset));
-            if let Some((length, distance)) = segment.glance(offset)? {
-                segment.ask_ahead(frame_header(offset, distance), now);
+            let header = frame_header(offset, distance);
+            segment.prefetch(&header);
+            if may_wait {
+                segment.ask_ahead(header, now);
                 segment.ask_ahead(offset + RECORD_GUESS..offset + u64::from(length), now);
             }
         }
         Ok(())
+    }
+
+    /// Asks for the records that those of the group are linked to.
+    pub(super) fn ask_for_previous(&self, view: &View) -> Result<()> {
+        for Located { hit, offset } in &self.group {
+            let (Some(part), Some(offset)) = (view.parts().get(hit.part), *offset) else {
+                continue;
+            };
+            let position = part.base() + u64::from(hit.local);
+            let back = part.segment().glance_back(u64::from(offset))?;
+            let previous = back.and_then(|back| view.locate(position.checked_sub(back)?));
+            let Some((part, local)) =
+                previous.and_then(|(part, local)| view.parts().get(part).map(|part| (part, local)))
+            else {
+                continue;
+            };
+            if let Some(offset) = part.offset(local)?.map(u64::from) {
+                part.segment().prefetch(&(offset..offset + RECORD_GUESS));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the records of the group stand.
+    fn places<'a>(&self, view: &'a View) -> impl Iterator<Item = (&'a Segment, u64)> {
+        self.group.iter().filter_map(|located| {
+            let part = view.parts().get(located.hit.part)?;
+            Some((&**part.segment(), u64::from(located.offset?)))
+        })
     }
 
     /// The record of the group's next hit, if there is one.

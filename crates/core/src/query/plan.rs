@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::clock_order::ClockOrder;
+use super::fetch;
 use super::interrupt::Interrupt;
 use super::search::{Search, coordinates};
 use super::spec::{Order, ReadSpec, Subject};
@@ -86,9 +87,12 @@ impl Plan {
         }
     }
 
-    /// Whether events come as they stand in the log.
-    pub(super) fn is_sequential(&self) -> bool {
-        matches!(self, Self::Everything(Everything { backwards: false, .. }))
+    /// How the records of the events stand in the log.
+    pub(super) fn order(&self) -> fetch::Order {
+        match self {
+            Self::Everything(Everything { backwards: false, .. }) => fetch::Order::AsStored,
+            _ => fetch::Order::Scattered,
+        }
     }
 
     /// In words. Of a search it tells how the parts were searched so far, so it is asked at the end.

@@ -381,7 +381,7 @@ impl Running {
                 if let Some(error) = self.failure.take() {
                     return Err(error);
                 }
-                self.look_ahead()?;
+                self.look_ahead(previous_links)?;
             }
             let Some(fetched) = self.fetch.next(&self.view)? else {
                 return Ok(false);
@@ -396,7 +396,7 @@ impl Running {
     }
 
     /// Finds the next candidates and starts fetching their records.
-    fn look_ahead(&mut self) -> Result<()> {
+    fn look_ahead(&mut self, previous_links: bool) -> Result<()> {
         self.fetch.clear();
         while self.fetch.has_room(self.left) {
             match self.next_candidate() {
@@ -409,7 +409,8 @@ impl Running {
                 Err(error) => return Err(error),
             }
         }
-        self.fetch.start(&self.view, self.plan.is_sequential())
+        self.fetch.start(&self.view, self.plan.order())?;
+        if previous_links { self.fetch.ask_for_previous(&self.view) } else { Ok(()) }
     }
 
     fn entities(&mut self, prefix: &str) -> Result<Vec<u8>> {

@@ -162,6 +162,14 @@ impl Segment {
         Ok(head.map(|head| record::glance(&head)))
     }
 
+    /// How many positions before the event of the record at an offset the entity's previous one stands;
+    /// unchecked too.
+    pub(crate) fn glance_back(&self, offset: u64) -> Result<Option<u64>> {
+        let length = record::MAX_LEN_TO_BACK.min(self.end().saturating_sub(offset) as usize);
+        let head = self.bytes(offset, length)?;
+        Ok(head.and_then(|head| record::glance_back(&head)).filter(|back| *back > 0))
+    }
+
     /// The whole record at an offset, its CRC checked.
     pub(crate) fn record(&self, offset: u64) -> Result<Cow<'_, [u8]>> {
         let damaged = |reason| self.damaged(offset, LINK_AT as u64, reason);
