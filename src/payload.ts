@@ -4,6 +4,7 @@ import { invalidArgument, payloadDecode } from './errors.js'
 import { describe } from './packer.js'
 
 const JSON_TYPE = 'application/json'
+const BYTES_TYPE = 'application/octet-stream'
 
 export const KIND_NONE = 0
 export const KIND_JSON = 1
@@ -14,6 +15,7 @@ export const KIND_BYTES = 3
 export function kindOf(contentType: string): number {
   if (contentType === '') return KIND_NONE
   if (contentType === JSON_TYPE) return KIND_JSON
+  if (contentType === BYTES_TYPE) return KIND_BYTES
   const semicolon = contentType.indexOf(';')
   const type = (semicolon < 0 ? contentType : contentType.slice(0, semicolon)).trim().toLowerCase()
   if (type === JSON_TYPE || type.endsWith('+json')) return KIND_JSON

@@ -123,6 +123,15 @@ impl Filter {
             && self.tags_all.as_ref().is_none_or(|tags| !tags.is_empty() && tags.iter().all(tagged))
     }
 
+    /// How many strings the filter names; `None` if it has patterns that match any number of strings.
+    pub(crate) fn exact_strings(&self) -> Option<usize> {
+        let exact = |pattern: &Pattern| matches!(pattern, Pattern::Exact(_));
+        let patterns: Vec<&Pattern> = self.entity.iter().chain(&self.scope).flatten().collect();
+        let strings = [&self.fact, &self.tags_any, &self.tags_all];
+        let named: usize = strings.into_iter().flatten().map(Vec::len).sum();
+        patterns.iter().all(|pattern| exact(pattern)).then_some(patterns.len() + named)
+    }
+
     /// Reads a filter from a packed request.
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         Self::fields(reader)?.ok_or_else(|| Error::invalid("filter", "is cut off or malformed"))

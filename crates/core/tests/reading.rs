@@ -5,7 +5,9 @@
 mod common;
 
 use common::{append, event, relaxed, small};
-use tetralog_core::{Batch, BatchEvent, Filter, Order, ReadSpec, Store, StoreOptions, Subject};
+use tetralog_core::{
+    Batch, BatchEvent, Filter, Order, Pattern, ReadSpec, Store, StoreOptions, Subject,
+};
 
 const OUT: usize = 128 << 10;
 
@@ -166,6 +168,21 @@ fn a_scan_of_a_large_log_is_not_begun_at_once() {
     let (_directory, store) = filled(relaxed(), 300);
     let all = store.read(ReadSpec::new(Subject::All)).unwrap();
     assert_eq!(all.next_now(OUT).unwrap(), None);
+}
+
+#[test]
+fn a_query_that_could_go_through_much_of_an_index_is_not_begun_at_once() {
+    let (_directory, store) = filled(relaxed(), 5000);
+    let at_once = |filter: Filter, limit| {
+        let subject = Subject::Query(vec![filter]);
+        let spec = ReadSpec { limit, ..ReadSpec::new(subject) };
+        store.read(spec).unwrap().next_now(OUT).unwrap().is_some()
+    };
+    let named = || Filter { fact: Some(vec!["f1".to_owned()]), ..Filter::default() };
+    let pattern = Some(vec![Pattern::Prefix("e".to_owned())]);
+    assert!(at_once(named(), Some(10)));
+    assert!(!at_once(named(), None));
+    assert!(!at_once(Filter { entity: pattern, ..named() }, Some(10)));
 }
 
 #[test]

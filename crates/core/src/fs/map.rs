@@ -45,16 +45,19 @@ impl Map {
     #[inline]
     pub(crate) fn at_hand(&self, range: &Range<usize>) -> Result<()> {
         match patience::impatient_since() {
-            Some(now) if !self.is_resident(range, now) => Err(Error::WouldWait),
-            _ => Ok(()),
+            None => Ok(()),
+            Some(now) => {
+                patience::spend(0)?;
+                if self.is_resident(range, now) { Ok(()) } else { Err(Error::WouldWait) }
+            }
         }
     }
 
     /// As [`Map::at_hand`], for a thread that is about to work through the range.
     #[inline]
     pub(crate) fn ready(&self, range: &Range<usize>) -> Result<()> {
-        patience::spend(range.len())?;
-        self.at_hand(range)
+        self.at_hand(range)?;
+        patience::spend(range.len())
     }
 
     /// Starts reading a range that will be touched soon, without waiting for it.

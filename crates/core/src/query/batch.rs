@@ -148,14 +148,15 @@ impl Flags {
     }
 }
 
-/// Strings that are looked up by where they are defined: so many at once.
-const KNOWN: usize = 4096;
+/// Strings that are remembered by where they are defined; a power of two.
+const KNOWN: usize = 1 << 14;
 
 /// The strings of a batch. Where a string is defined names it; the same text defined twice is two
 /// symbols, which costs less than looking for it would.
 #[derive(Debug)]
 struct Symbols {
-    /// By a hash of the definition's place: the last one met. What was displaced becomes a symbol again.
+    /// By a hash of the definition's place: the last one met, in this batch or an earlier one. What was
+    /// displaced becomes a symbol again.
     known: Box<[Known]>,
     /// The batch under construction.
     batch: u32,
@@ -165,11 +166,13 @@ struct Symbols {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
-    /// The batch that this is about; 0 for none.
+    /// The batch that it is a symbol of; 0 for none.
     batch: u32,
     serial: u32,
     reference: u32,
     symbol: u32,
+    /// Bytes of the text, which was checked when it was met first.
+    length: u32,
 }
 
 impl Symbols {
@@ -195,14 +198,20 @@ impl Symbols {
     #[inline]
     fn number(&mut self, out: &mut Vec<u8>, segment: &Segment, reference: u32) -> Result<u32> {
         let at = slot(segment.serial, reference);
-        match self.known.get(at) {
-            Some(known) if self.is(known, segment, reference) => Ok(known.symbol),
-            _ => self.add(at, out, segment, reference),
+        let known = self.known.get(at).filter(|known| {
+            known.reference == reference && known.serial == segment.serial && known.batch != 0
+        });
+        match known.copied() {
+            Some(known) if known.batch == self.batch => Ok(known.symbol),
+            Some(known) => {
+                let text = segment.string_again(reference, known.length)?;
+                Ok(self.add(at, out, segment, reference, &text))
+            }
+            None => {
+                let text = segment.string(reference)?;
+                Ok(self.add(at, out, segment, reference, text.as_bytes()))
+            }
         }
-    }
-
-    fn is(&self, known: &Known, segment: &Segment, reference: u32) -> bool {
-        known.reference == reference && known.serial == segment.serial && known.batch == self.batch
     }
 
     fn add(
@@ -211,23 +220,24 @@ impl Symbols {
         out: &mut Vec<u8>,
         segment: &Segment,
         reference: u32,
-    ) -> Result<u32> {
-        let text = segment.string(reference)?;
+        text: &[u8],
+    ) -> u32 {
         let symbol = self.count() as u32;
         put_f64(&mut self.rows, key(segment.serial, reference));
         put_u32(&mut self.rows, out.len() as u32);
         put_u32(&mut self.rows, text.len() as u32);
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(text);
         if let Some(known) = self.known.get_mut(at) {
-            *known = Known { batch: self.batch, serial: segment.serial, reference, symbol };
+            let (batch, serial, length) = (self.batch, segment.serial, text.len() as u32);
+            *known = Known { batch, serial, reference, symbol, length };
         }
-        Ok(symbol)
+        symbol
     }
 }
 
 fn slot(serial: u32, reference: u32) -> usize {
     let mixed = (reference ^ serial.rotate_left(24)).wrapping_mul(0x9e37_79b1);
-    (mixed >> 20) as usize & (KNOWN - 1)
+    (mixed >> 18) as usize & (KNOWN - 1)
 }
 
 /// A number that stands for the string in this process, so that it is decoded once; 0 for none.

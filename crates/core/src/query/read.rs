@@ -23,9 +23,11 @@ use crate::view::{EntityHead, View};
 /// handed over in pieces that the other side decodes in about a millisecond.
 const FIRST_BATCH: usize = 64 << 10;
 const LARGEST_BATCH: usize = 1 << 20;
-/// Events of a log, or of an answer, that is small enough to be searched on a thread that must not wait.
-const SMALL_LOG: u64 = 65_536;
+/// What a thread that must not wait takes on: so many events of an answer, so many strings of filters, or
+/// a log of so many events, whatever is asked of it.
 const SMALL_ANSWER: u64 = 128;
+const FEW_STRINGS: usize = 64;
+const SMALL_LOG: u64 = 4096;
 /// Rows of a batch of entities.
 const ENTITIES_PER_BATCH: u64 = 1024;
 /// Hits between two looks at whether the read was cancelled.
@@ -141,9 +143,11 @@ impl Read {
         match &self.spec.subject {
             Subject::Stream(_) => true,
             Subject::All => most.min(self.shared.published()) <= SMALL_ANSWER,
-            Subject::Query(_) => {
-                let in_order = self.spec.order == Order::Position && most <= SMALL_ANSWER;
-                in_order || self.shared.published() <= SMALL_LOG
+            Subject::Query(filters) => {
+                let named = filters.iter().map(Filter::exact_strings).sum::<Option<usize>>();
+                let narrow = named.is_some_and(|named| named <= FEW_STRINGS);
+                let in_order = self.spec.order == Order::Position;
+                in_order && narrow && most <= SMALL_ANSWER || self.shared.published() <= SMALL_LOG
             }
             Subject::Entities { .. } => false,
         }

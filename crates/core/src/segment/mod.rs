@@ -237,6 +237,17 @@ impl Segment {
         text.ok_or_else(|| damaged("a string is not UTF-8"))
     }
 
+    /// The bytes of a string that [`Segment::string`] gave before, so they need no other check: what is
+    /// published does not change.
+    pub(crate) fn string_again(&self, reference: u32, length: u32) -> Result<Cow<'_, [u8]>> {
+        if length == 0 {
+            return Ok(Cow::Borrowed(&[]));
+        }
+        let offset = u64::from(reference) + DEFINITION_HEADER_LEN as u64;
+        let bytes = self.bytes(offset, length as usize)?;
+        bytes.ok_or_else(|| self.damaged(offset, u64::from(length), "a string was cut off"))
+    }
+
     /// A damage of this segment as an error.
     pub(crate) fn damaged(&self, offset: u64, length: u64, reason: &str) -> Error {
         Error::Corrupt { damage: vec![self.damage(offset, length, reason)] }
