@@ -139,6 +139,19 @@ impl Blocks {
         self.bytes.get(place).ok_or_else(|| self.damaged())
     }
 
+    /// Says that a range of the body will be read soon, so that waits for several of them overlap: for
+    /// memory, and from `now` on a thread that may wait for the disk, for the disk.
+    #[inline]
+    pub(super) fn expect(&self, range: Range<usize>, now: Option<Moment>) {
+        if let Bytes::Mapped(map) = &self.bytes {
+            let place = BLOCK + range.start..BLOCK + range.end;
+            map.prefetch(&place);
+            if let Some(now) = now {
+                map.ask_ahead(place, now);
+            }
+        }
+    }
+
     #[inline]
     fn is_checked(&self, bit: usize) -> bool {
         self.checked

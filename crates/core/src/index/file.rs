@@ -19,7 +19,7 @@ use crate::codec::{Reader, put_u32, put_u64, put_varint, u32_at, u64_at};
 use crate::error::Result;
 use crate::filter::{ClockRange, Pattern};
 use crate::frame::RunningHash;
-use crate::fs::Fs;
+use crate::fs::{Fs, Moment};
 use crate::segment::Segment;
 
 const MAGIC: [u8; 8] = *b"TETRAIDX";
@@ -238,6 +238,12 @@ impl IndexFile {
     pub(super) fn table(&self, choose: impl FnOnce(&Sections) -> &table::Place) -> Table<'_> {
         let place = choose(&self.header.sections);
         Table::new(&self.blocks, place, self.segment.header.store_id)
+    }
+
+    /// Says that a record's offset will be asked for soon. `now` is given if the disk may be asked.
+    pub(crate) fn expect_offset(&self, local: u32, now: Option<Moment>) {
+        let at = self.header.sections.offsets.start + local as usize * 4;
+        self.blocks.expect(at..at + 4, now);
     }
 
     pub(crate) fn offset(&self, local: u32) -> Result<Option<u32>> {

@@ -26,6 +26,7 @@ use roaring::RoaringBitmap;
 
 use crate::error::Result;
 use crate::filter::{ClockRange, Filter, Pattern};
+use crate::fs::Moment;
 use crate::segment::Segment;
 
 pub(crate) use build::{Scan, Scanned, index_frames, index_runs, is_plausible};
@@ -118,6 +119,13 @@ impl Part {
     /// Bytes of the segment that the part covers.
     pub(crate) fn extent(&self) -> Extent {
         either!(self, part => part.extent())
+    }
+
+    /// Says that a record's offset will be asked for soon. `now` is given if the disk may be asked.
+    pub(crate) fn expect_offset(&self, local: u32, now: Option<Moment>) {
+        if let Self::File(file) = self {
+            file.expect_offset(local, now);
+        }
     }
 
     /// Offset of a record in the segment; `None` for a position whose record is damaged.

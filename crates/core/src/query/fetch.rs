@@ -17,6 +17,8 @@ use crate::view::{FoundRecord, View, record_at};
 const GROUP: usize = 128;
 /// What a record is assumed to take, until its length is known.
 const RECORD_GUESS: u64 = 512;
+/// What of a record is brought into the processor's cache before it is read.
+const PREFETCHED: u64 = 384;
 /// A scan asks for the log in pieces of this size, one ahead of the one it reads.
 const PIECE: u64 = 2 << 20;
 /// Bytes of the first allocation for a batch of one.
@@ -80,6 +82,13 @@ impl Fetch {
     pub(super) fn start(&mut self, view: &View, order: Order) -> Result<()> {
         let now = Moment::now();
         let may_wait = !patience::is_impatient();
+        if order == Order::Scattered {
+            for Located { hit, .. } in &self.group {
+                if let Some(part) = view.parts().get(hit.part) {
+                    part.expect_offset(hit.local, Some(now).filter(|_| may_wait));
+                }
+            }
+        }
         for located in &mut self.group {
             let Some(part) = view.parts().get(located.hit.part) else {
                 continue;
@@ -92,7 +101,7 @@ impl Fetch {
             match order {
                 Order::AsStored => ask_for_next(&mut self.asked, segment, offset, now),
                 Order::Scattered => {
-                    segment.prefetch(&range);
+                    segment.prefetch(&(offset..offset + PREFETCHED));
                     if may_wait {
                         segment.ask_ahead(range, now);
                     }
@@ -137,7 +146,7 @@ impl Fetch {
                 continue;
             };
             if let Some(offset) = part.offset(local)?.map(u64::from) {
-                part.segment().prefetch(&(offset..offset + RECORD_GUESS));
+                part.segment().prefetch(&(offset..offset + PREFETCHED));
             }
         }
         Ok(())
