@@ -562,5 +562,5 @@ fn where_no_index_can_be_written_memory_stays_bounded_and_appends_go_on_once_the
     assert_eq!(all(&store).unwrap().len(), appended + 1);
     store.close().unwrap();
     let indexes = inner.list(Path::new("/store/segments")).unwrap();
-    assert!(indexes.iter().filter(|name| name.ends_with(".idx")).count() > 8, "{indexes:?}");
+    assert!(indexes.iter().filter(|name| name.contains(".idx")).count() > 8, "{indexes:?}");
 }
