@@ -12,6 +12,7 @@ use roaring::RoaringBitmap;
 
 use super::blocks::{BlockWriter, Blocks};
 use super::hash::{self, id_hash};
+use super::offsets;
 use super::table::{self, Cursor, Entry, Table};
 use super::zones::{self, Zone};
 use super::{EntityEntry, ZONE_EVENTS, set};
@@ -23,7 +24,7 @@ use crate::fs::Fs;
 use crate::segment::Segment;
 
 const MAGIC: [u8; 8] = *b"TETRAIDX";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes of a row of the id section: hash, local number.
 pub(super) const ID_ROW: usize = 12;
 
@@ -50,8 +51,7 @@ pub(crate) struct Stretch {
 /// Where each section stands in the file's body.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sections {
-    /// A u32 for each event.
-    pub(super) offsets: Range<usize>,
+    pub(super) offsets: offsets::Place,
     pub(super) zones: zones::Place,
     /// Caller-given ids, sorted by hash.
     pub(super) ids: Range<usize>,
@@ -72,7 +72,7 @@ impl Sections {
         let tables =
             [&mut self.entities, &mut self.facts, &mut self.scopes, &mut self.tags, &mut self.late];
         let plain = [
-            &mut self.offsets,
+            &mut self.offsets.rows,
             &mut self.zones.clocks,
             &mut self.zones.rows,
             &mut self.ids,
@@ -108,6 +108,7 @@ impl Header {
         put_u64(&mut fields, self.extent.end);
         put_u64(&mut fields, self.base);
         put_u64(&mut fields, u64::from(self.count));
+        put_u64(&mut fields, self.sections.offsets.width as u64);
         put_u64(&mut fields, self.new_entities);
         put_u64(&mut fields, self.last_store_clock);
         put_u64(&mut fields, self.stretch.recorded_us);
@@ -132,10 +133,12 @@ impl Header {
         let extent = Extent { start: reader.u64()?, end: reader.u64()?, last_frame_crc };
         let base = reader.u64()?;
         let count = u32::try_from(reader.u64()?).ok()?;
+        let width = usize::try_from(reader.u64()?).ok().filter(|width| (1..=4).contains(width))?;
         let (new_entities, last_store_clock) = (reader.u64()?, reader.u64()?);
         let (recorded_us, frames) = (reader.u64()?, reader.u64()?);
         let stretch = Stretch { recorded_us, frames, running: RunningHash(reader.array()?) };
         let mut sections = Sections::default();
+        sections.offsets.width = width;
         for range in sections.ranges() {
             *range = usize::try_from(reader.u64()?).ok()?..usize::try_from(reader.u64()?).ok()?;
             if range.start > range.end || range.end > length {
@@ -244,8 +247,7 @@ impl IndexFile {
         if local >= self.header.count {
             return Ok(None);
         }
-        let at = self.header.sections.offsets.start + local as usize * 4;
-        let offset = u32_at(self.blocks.get(at..at + 4)?, 0);
+        let offset = self.header.sections.offsets.offset(&self.blocks, local)?;
         Ok(Some(offset).filter(|offset| *offset != 0))
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod directory;
 mod file;
 mod hash;
 mod merge;
+mod offsets;
 mod set;
 mod sorter;
 mod table;
