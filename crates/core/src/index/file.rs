@@ -384,30 +384,27 @@ impl IndexFile {
         Ok(hits)
     }
 
-    pub(crate) fn zones(&self) -> Result<Vec<Zone>> {
+    pub(crate) fn zones(&self, events: Range<u32>) -> Result<Vec<Zone>> {
         let place = &self.header.sections.zones;
-        (0..place.count()).map(|nth| place.zone(&self.blocks, nth, self.header.count)).collect()
-    }
-
-    /// Smallest and largest clock of the n-th [`ZONE_EVENTS`] events.
-    pub(crate) fn zone(&self, nth: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        let place = &self.header.sections.zones;
-        let (start, end) = (nth.saturating_mul(ZONE_EVENTS), (nth + 1).saturating_mul(ZONE_EVENTS));
-        let mut zone = place.holding(&self.blocks, start)?;
-        let mut extremes: Option<(Vec<u8>, Vec<u8>)> = None;
-        while zone < place.count() && start < self.header.count {
-            let found = place.zone(&self.blocks, zone, self.header.count)?;
-            if found.events.start >= end {
+        let mut zones = Vec::new();
+        for nth in place.holding(&self.blocks, events.start)?..place.count() {
+            let zone = place.zone(&self.blocks, nth, self.header.count)?;
+            if zone.events.start >= events.end {
                 break;
             }
-            let (min, max) = found.extremes();
-            extremes = Some(match extremes {
-                Some((low, high)) => (low.min(min.to_vec()), high.max(max.to_vec())),
-                None => (min.to_vec(), max.to_vec()),
-            });
-            zone += 1;
+            zones.push(zone);
         }
-        Ok(extremes)
+        Ok(zones)
+    }
+
+    /// Smallest and largest clock of the n-th [`ZONE_EVENTS`] events; may be wider.
+    pub(crate) fn zone(&self, nth: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let start = nth.saturating_mul(ZONE_EVENTS);
+        let events = start..self.header.count.min(start.saturating_add(ZONE_EVENTS));
+        let zones = if events.is_empty() { Vec::new() } else { self.zones(events)? };
+        let least = zones.iter().map(|zone| zone.extremes().0).min();
+        let most = zones.iter().map(|zone| zone.extremes().1).max();
+        Ok(least.zip(most).map(|(least, most)| (least.to_vec(), most.to_vec())))
     }
 
     /// Local numbers of events that stand apart from their zones.

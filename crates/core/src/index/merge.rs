@@ -127,7 +127,7 @@ impl<'a> Merge<'a> {
         let mut apart = RoaringBitmap::new();
         for (nth, part) in self.parts.iter().enumerate() {
             let shift = self.shift(nth);
-            for zone in part.zones()? {
+            for zone in part.zones(0..part.count())? {
                 let events = zone.events.start + shift..zone.events.end + shift;
                 writer.push(&mut self.out, &Zone { events, ..zone })?;
             }
