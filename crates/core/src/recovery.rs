@@ -371,7 +371,7 @@ fn load_sealed(
         return Ok(());
     }
     let length = segment.file_length()?;
-    let (start, base, before) = load_runs(shared, segment, watch)?;
+    let (start, base, before) = load_runs(shared, segment, length, watch)?;
     let covered = segment.end();
     let scan = Scan { segment, start, base, limit: length, past_damage: true, before, watch };
     let indexed = index_runs(&scan, &mut |tail| {
@@ -424,7 +424,6 @@ fn load_active(
     let length = active.file_length()?;
     active.advance(HEADER_PAGE);
     shared.change_layout(|layout| layout.segments.push(Arc::clone(&active)));
-    let (start, base, before) = load_runs(shared, &active, watch)?;
     // Zeros stand for a boot that cannot be told from others.
     let boot = shared.host.boot_id();
     let same_boot = head.filter(|head| head.boot_id == boot && boot != [0; 16]);
@@ -434,6 +433,7 @@ fn load_active(
         Some(head) if shared.options.read_only => head.offset.min(length),
         _ => length,
     };
+    let (start, base, before) = load_runs(shared, &active, limit, watch)?;
     let scan = Scan { segment: &active, start, base, limit, past_damage: false, before, watch };
     let indexed = index_runs(&scan, &mut |tail| {
         let part = shared.part_of(tail);
@@ -496,12 +496,13 @@ fn last_recorded(layout: &crate::shared::Layout) -> u64 {
     times.max().unwrap_or(0)
 }
 
-/// Takes up the runs of a segment, as far as they follow each other and the log. Returns where the
-/// frames begin that no run covers, the position there, and what is known of the frames before. A seal
-/// is always among those that are read.
+/// Takes up the runs of a segment up to `limit`, as far as they follow each other and the log. Returns
+/// where the frames begin that no run covers, the position there, and what is known of the frames
+/// before. A seal is always among those that are read.
 fn load_runs(
     shared: &Shared,
     segment: &Arc<Segment>,
+    limit: u64,
     watch: &Watch<'_>,
 ) -> Result<(u64, u64, Stretch)> {
     let (mut start, mut base) = (HEADER_PAGE, segment.header.base_position);
@@ -509,7 +510,8 @@ fn load_runs(
     loop {
         let path = shared.run_path(segment.header.number, start);
         let run = IndexFile::open(&*shared.fs, &path, segment, start)
-            .filter(|run| covers(run, segment) && run.base() == base);
+            .filter(|run| run.extent().end <= limit && run.base() == base)
+            .filter(|run| covers(run, segment));
         let Some(run) = run else { break };
         watch.advance(0, run.extent().end - start)?;
         start = run.extent().end;

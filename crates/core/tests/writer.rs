@@ -26,6 +26,7 @@ struct Faults {
     writes_fail: AtomicBool,
     full: AtomicBool,
     slow_indexes: AtomicBool,
+    no_indexes: AtomicBool,
     syncs: AtomicU64,
     last_writer: Mutex<Option<ThreadId>>,
     /// While it is shut, syncs of segments do not return.
@@ -77,6 +78,10 @@ impl Fs for FaultyFs {
         let derived = path.extension().is_some_and(|e| e == "tmp");
         if derived && self.faults.slow_indexes.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(50));
+        }
+        let index = derived && !path.ends_with("MANIFEST.tmp");
+        if index && self.faults.no_indexes.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(28));
         }
         Ok(self.wrap(self.inner.open(path, mode)?, path))
     }
@@ -530,4 +535,32 @@ fn callers_that_wait_and_callers_that_do_not_keep_one_order() {
     }
     assert_eq!(all(&store).unwrap().len(), 1000);
     assert!(verify(&store).ok);
+}
+
+#[test]
+fn where_no_index_can_be_written_memory_stays_bounded_and_appends_go_on_once_there_is_space() {
+    let (store, faults, inner) = faulty(small());
+    faults.no_indexes.store(true, Ordering::SeqCst);
+    let payload = vec![7; 100_000];
+    let append_one = || append(&store, &[event("a", "f", &payload)]);
+    let (mut appended, mut refused) = (0, None);
+    while refused.is_none() && appended < 400 {
+        match append_one() {
+            Ok(_) => appended += 1,
+            Err(error) => refused = Some(error),
+        }
+    }
+    assert!(matches!(refused, Some(Error::DiskFull { .. })), "{refused:?}");
+    assert!((80..160).contains(&appended), "{appended} were kept in memory");
+    assert_eq!(all(&store).unwrap().len(), appended);
+    faults.no_indexes.store(false, Ordering::SeqCst);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while append_one().is_err() {
+        assert!(Instant::now() < deadline, "it is tried again");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(all(&store).unwrap().len(), appended + 1);
+    store.close().unwrap();
+    let indexes = inner.list(Path::new("/store/segments")).unwrap();
+    assert!(indexes.iter().filter(|name| name.contains(".idx")).count() > 8, "{indexes:?}");
 }

@@ -12,6 +12,7 @@ use roaring::RoaringBitmap;
 
 use super::blocks::{BlockWriter, Blocks};
 use super::hash::{self, id_hash};
+use super::offsets;
 use super::table::{self, Cursor, Entry, Table};
 use super::zones::{self, Zone};
 use super::{EntityEntry, ZONE_EVENTS, set};
@@ -23,7 +24,7 @@ use crate::fs::{Fs, Moment};
 use crate::segment::Segment;
 
 const MAGIC: [u8; 8] = *b"TETRAIDX";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes of a row of the id section: hash, local number.
 pub(super) const ID_ROW: usize = 12;
 
@@ -50,8 +51,7 @@ pub(crate) struct Stretch {
 /// Where each section stands in the file's body.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sections {
-    /// A u32 for each event.
-    pub(super) offsets: Range<usize>,
+    pub(super) offsets: offsets::Place,
     pub(super) zones: zones::Place,
     /// Caller-given ids, sorted by hash.
     pub(super) ids: Range<usize>,
@@ -72,7 +72,7 @@ impl Sections {
         let tables =
             [&mut self.entities, &mut self.facts, &mut self.scopes, &mut self.tags, &mut self.late];
         let plain = [
-            &mut self.offsets,
+            &mut self.offsets.rows,
             &mut self.zones.clocks,
             &mut self.zones.rows,
             &mut self.ids,
@@ -108,6 +108,7 @@ impl Header {
         put_u64(&mut fields, self.extent.end);
         put_u64(&mut fields, self.base);
         put_u64(&mut fields, u64::from(self.count));
+        put_u64(&mut fields, self.sections.offsets.width as u64);
         put_u64(&mut fields, self.new_entities);
         put_u64(&mut fields, self.last_store_clock);
         put_u64(&mut fields, self.stretch.recorded_us);
@@ -132,10 +133,12 @@ impl Header {
         let extent = Extent { start: reader.u64()?, end: reader.u64()?, last_frame_crc };
         let base = reader.u64()?;
         let count = u32::try_from(reader.u64()?).ok()?;
+        let width = usize::try_from(reader.u64()?).ok().filter(|width| (1..=4).contains(width))?;
         let (new_entities, last_store_clock) = (reader.u64()?, reader.u64()?);
         let (recorded_us, frames) = (reader.u64()?, reader.u64()?);
         let stretch = Stretch { recorded_us, frames, running: RunningHash(reader.array()?) };
         let mut sections = Sections::default();
+        sections.offsets.width = width;
         for range in sections.ranges() {
             *range = usize::try_from(reader.u64()?).ok()?..usize::try_from(reader.u64()?).ok()?;
             if range.start > range.end || range.end > length {
@@ -242,16 +245,14 @@ impl IndexFile {
 
     /// Says that a record's offset will be asked for soon. `now` is given if the disk may be asked.
     pub(crate) fn expect_offset(&self, local: u32, now: Option<Moment>) {
-        let at = self.header.sections.offsets.start + local as usize * 4;
-        self.blocks.expect(at..at + 4, now);
+        self.blocks.expect(self.header.sections.offsets.place_of(local), now);
     }
 
     pub(crate) fn offset(&self, local: u32) -> Result<Option<u32>> {
         if local >= self.header.count {
             return Ok(None);
         }
-        let at = self.header.sections.offsets.start + local as usize * 4;
-        let offset = u32_at(self.blocks.get(at..at + 4)?, 0);
+        let offset = self.header.sections.offsets.offset(&self.blocks, local)?;
         Ok(Some(offset).filter(|offset| *offset != 0))
     }
 
@@ -388,30 +389,27 @@ impl IndexFile {
         Ok(hits)
     }
 
-    pub(crate) fn zones(&self) -> Result<Vec<Zone>> {
+    pub(crate) fn zones(&self, events: Range<u32>) -> Result<Vec<Zone>> {
         let place = &self.header.sections.zones;
-        (0..place.count()).map(|nth| place.zone(&self.blocks, nth, self.header.count)).collect()
-    }
-
-    /// Smallest and largest clock of the n-th [`ZONE_EVENTS`] events.
-    pub(crate) fn zone(&self, nth: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        let place = &self.header.sections.zones;
-        let (start, end) = (nth.saturating_mul(ZONE_EVENTS), (nth + 1).saturating_mul(ZONE_EVENTS));
-        let mut zone = place.holding(&self.blocks, start)?;
-        let mut extremes: Option<(Vec<u8>, Vec<u8>)> = None;
-        while zone < place.count() && start < self.header.count {
-            let found = place.zone(&self.blocks, zone, self.header.count)?;
-            if found.events.start >= end {
+        let mut zones = Vec::new();
+        for nth in place.holding(&self.blocks, events.start)?..place.count() {
+            let zone = place.zone(&self.blocks, nth, self.header.count)?;
+            if zone.events.start >= events.end {
                 break;
             }
-            let (min, max) = found.extremes();
-            extremes = Some(match extremes {
-                Some((low, high)) => (low.min(min.to_vec()), high.max(max.to_vec())),
-                None => (min.to_vec(), max.to_vec()),
-            });
-            zone += 1;
+            zones.push(zone);
         }
-        Ok(extremes)
+        Ok(zones)
+    }
+
+    /// Smallest and largest clock of the n-th [`ZONE_EVENTS`] events; may be wider.
+    pub(crate) fn zone(&self, nth: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let start = nth.saturating_mul(ZONE_EVENTS);
+        let events = start..self.header.count.min(start.saturating_add(ZONE_EVENTS));
+        let zones = if events.is_empty() { Vec::new() } else { self.zones(events)? };
+        let least = zones.iter().map(|zone| zone.extremes().0).min();
+        let most = zones.iter().map(|zone| zone.extremes().1).max();
+        Ok(least.zip(most).map(|(least, most)| (least.to_vec(), most.to_vec())))
     }
 
     /// Local numbers of events that stand apart from their zones.

@@ -14,6 +14,7 @@ use super::directory::Pace;
 use super::file::{
     Extent, Header, IndexFile, Sections, Stretch, local_bytes, put_entity, put_local, salt,
 };
+use super::offsets::{self, OffsetWriter, Widest};
 use super::set;
 use super::table::{self, Entry, TableWriter};
 use super::zones::{Zone, ZoneWriter};
@@ -21,8 +22,8 @@ use crate::error::Result;
 use crate::fs::Fs;
 use crate::segment::Segment;
 
-/// Bytes copied, or entries merged, between two calls of the pace.
-const PACE_BYTES: usize = 256 << 10;
+/// Events or entries merged between two calls of the pace.
+const PACE_EVENTS: u32 = 1 << 15;
 const PACE_ENTRIES: usize = 1 << 12;
 
 /// Writes one index for consecutive parts of a segment.
@@ -94,16 +95,31 @@ impl<'a> Merge<'a> {
         self.parts.get(part).map_or(0, |part| (part.base() - self.base) as u32)
     }
 
-    fn offsets(&mut self) -> Result<Range<usize>> {
-        let start = self.out.position();
+    fn offsets(&mut self) -> Result<offsets::Place> {
+        let mut widest = Widest::default();
+        self.each_offset(|_, offset| {
+            widest.see(offset);
+            Ok(())
+        })?;
+        let mut writer = OffsetWriter::new(&self.out, widest.bytes());
+        self.each_offset(|out, offset| writer.push(out, offset))?;
+        Ok(writer.finish(&self.out))
+    }
+
+    fn each_offset(
+        &mut self,
+        mut each: impl FnMut(&mut BlockWriter<'a>, u32) -> Result<()>,
+    ) -> Result<()> {
         for part in self.parts {
-            let own = part.sections().offsets.clone();
-            for at in own.clone().step_by(PACE_BYTES) {
-                self.out.push(part.blocks().get(at..(at + PACE_BYTES).min(own.end))?)?;
-                (self.pace)()?;
+            for local in 0..part.count() {
+                let offset = part.sections().offsets.offset(part.blocks(), local)?;
+                each(&mut self.out, offset)?;
+                if local % PACE_EVENTS == 0 {
+                    (self.pace)()?;
+                }
             }
         }
-        Ok(start..self.out.position())
+        Ok(())
     }
 
     fn zones(&mut self, sections: &mut Sections) -> Result<()> {
@@ -111,7 +127,7 @@ impl<'a> Merge<'a> {
         let mut apart = RoaringBitmap::new();
         for (nth, part) in self.parts.iter().enumerate() {
             let shift = self.shift(nth);
-            for zone in part.zones()? {
+            for zone in part.zones(0..part.count())? {
                 let events = zone.events.start + shift..zone.events.end + shift;
                 writer.push(&mut self.out, &Zone { events, ..zone })?;
             }

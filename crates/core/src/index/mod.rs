@@ -11,6 +11,7 @@ pub(crate) mod directory;
 mod file;
 mod hash;
 mod merge;
+mod offsets;
 mod set;
 mod sorter;
 mod table;
@@ -158,10 +159,12 @@ impl Part {
         answer!(self, part => part.with_id(entity, id))
     }
 
-    /// Runs of consecutive events with the range of their clocks, in order. Events that stand apart
-    /// from their zone are in [`Part::each_late`].
-    pub(crate) fn zones(&self) -> Result<Vec<Zone>> {
-        answer!(self, part => part.zones())
+    /// The zones that hold any of these events, in order: runs of consecutive events with the range of
+    /// their clocks. Events that stand apart from their zone are not in that range, and come by
+    /// [`Part::each_late`] instead. So events in the order of their clocks are a merge of two lists:
+    /// zones by their smallest clock, without the events of [`Part::apart`], and late events.
+    pub(crate) fn zones(&self, events: Range<u32>) -> Result<Vec<Zone>> {
+        answer!(self, part => part.zones(events))
     }
 
     /// Local numbers of the events that stand apart from their zones.
@@ -287,7 +290,10 @@ impl Part {
     fn by_clock(&self, hits: RoaringBitmap, clock: &ClockRange) -> Result<Candidates> {
         let mut within = RoaringBitmap::new();
         let mut edge = RoaringBitmap::new();
-        for zone in self.zones()? {
+        let (Some(first), Some(last)) = (hits.min(), hits.max()) else {
+            return Ok(Candidates::default());
+        };
+        for zone in self.zones(first..last.saturating_add(1))? {
             if clock.contains(&zone.min) && clock.contains(&zone.max) {
                 within.insert_range(zone.events);
             } else if clock.overlaps(&zone.min, &zone.max) {

@@ -3,6 +3,7 @@
 //! The writer adds events before they are durable; readers stay below the watermark, so what they ask
 //! of a tail is cut by position, not by the tail.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
@@ -226,17 +227,18 @@ impl Tail {
         self.entries.read().zones.get(zone as usize).cloned()
     }
 
-    pub(crate) fn zones(&self) -> Vec<Zone> {
+    pub(crate) fn zones(&self, events: Range<u32>) -> Vec<Zone> {
         let entries = self.entries.read();
         let count = entries.offsets.len() as u32;
-        let starts = (0..count).step_by(ZONE_EVENTS as usize);
+        let first = events.start / ZONE_EVENTS;
+        let starts = (first * ZONE_EVENTS..count.min(events.end)).step_by(ZONE_EVENTS as usize);
         let zone = |(start, (min, max)): (u32, &(Vec<u8>, Vec<u8>))| Zone {
             events: start..count.min(start + ZONE_EVENTS),
             min: min.clone(),
             max: max.clone(),
             whole: None,
         };
-        starts.zip(&entries.zones).map(zone).collect()
+        starts.zip(entries.zones.iter().skip(first as usize)).map(zone).collect()
     }
 
     pub(crate) fn new_entities(&self) -> u64 {

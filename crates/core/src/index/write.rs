@@ -7,6 +7,7 @@ use roaring::RoaringBitmap;
 
 use super::blocks::BlockWriter;
 use super::file::{Header, Sections, Stretch, local_bytes, put_entity, put_local, salt};
+use super::offsets::{self, OffsetWriter, Widest};
 use super::table::{self, TableWriter};
 use super::tail::{Entries, Tail, TailEntity};
 use super::zones::{Zone, ZoneWriter};
@@ -35,8 +36,7 @@ impl Tail {
         let out = BlockWriter::create(fs, path, salt(segment, extent.start))?;
         let mut target = Target { fs, path, store_id, out };
         let entries = self.entries.read();
-        let mut sections = Sections::default();
-        target.offsets(&entries, &mut sections)?;
+        let mut sections = Sections { offsets: target.offsets(&entries)?, ..Sections::default() };
         target.clocks(segment, &entries, &mut sections)?;
         target.ids(&entries, &mut sections)?;
         sections.entities = target.entities(self.base(), &entries)?;
@@ -61,11 +61,12 @@ impl<'a> Target<'a> {
         TableWriter::new(self.fs, &self.path.with_extension("sort"), self.store_id, &self.out)
     }
 
-    fn offsets(&mut self, entries: &Entries, sections: &mut Sections) -> Result<()> {
-        let start = self.out.position();
-        entries.offsets.iter().try_for_each(|offset| self.out.push(&offset.to_le_bytes()))?;
-        sections.offsets = start..self.out.position();
-        Ok(())
+    fn offsets(&mut self, entries: &Entries) -> Result<offsets::Place> {
+        let mut widest = Widest::default();
+        entries.offsets.iter().for_each(|offset| widest.see(*offset));
+        let mut writer = OffsetWriter::new(&self.out, widest.bytes());
+        entries.offsets.iter().try_for_each(|offset| writer.push(&mut self.out, *offset))?;
+        Ok(writer.finish(&self.out))
     }
 
     /// Zones, and the events that stand apart from theirs.
