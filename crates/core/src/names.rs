@@ -51,6 +51,14 @@ impl<T> Names<T> {
         self.rows.get_mut(number as usize).map(|(_, value)| value)
     }
 
+    pub(crate) fn value(&self, name: &str) -> Option<&T> {
+        self.find(name).and_then(|number| self.get(number))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
+        self.rows.iter().map(|(name, value)| (&**name, value))
+    }
+
     /// Forgets the names from a number on.
     pub(crate) fn truncate(&mut self, length: usize) {
         while self.rows.len() > length {

@@ -34,7 +34,7 @@ pub(crate) use build::{Scan, Scanned, index_frames, index_runs, is_plausible};
 pub(crate) use file::{Extent, IndexFile, Stretch};
 pub(crate) use hash::{id_hash, name_hash};
 pub(crate) use merge::merge_parts;
-pub(crate) use tail::{Keys, Tail};
+pub(crate) use tail::{Keys, Numbers, Tail};
 pub(crate) use tiers::due;
 pub(crate) use zones::Zone;
 

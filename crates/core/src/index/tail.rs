@@ -14,6 +14,7 @@ use super::hash::id_hash;
 use super::{EntityEntry, Extent, LOST, Stretch, ZONE_EVENTS, Zone};
 use crate::error::Result;
 use crate::filter::Pattern;
+use crate::names::Names;
 use crate::record::Record;
 use crate::segment::Segment;
 
@@ -57,10 +58,17 @@ pub(crate) fn keys_of(
     Ok(())
 }
 
+/// Numbers that an event's names have in a tail, as far as they are known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Numbers {
+    pub(crate) entity: Option<u32>,
+    pub(crate) fact: Option<u32>,
+    pub(crate) scope: Option<u32>,
+}
+
 /// An entity of a tail.
 #[derive(Debug)]
 pub(super) struct TailEntity {
-    pub(super) name: Box<str>,
     pub(super) first_version: u64,
     pub(super) previous: Option<u64>,
     pub(super) postings: Vec<u32>,
@@ -77,11 +85,10 @@ impl TailEntity {
 pub(crate) struct Entries {
     /// Offset of each record; 0 where the record is damaged.
     pub(super) offsets: Vec<u32>,
-    pub(super) slots: HashMap<Box<str>, u32>,
-    pub(super) entities: Vec<TailEntity>,
-    pub(super) facts: HashMap<Box<str>, RoaringBitmap>,
-    pub(super) scopes: HashMap<Box<str>, RoaringBitmap>,
-    pub(super) tags: HashMap<Box<str>, RoaringBitmap>,
+    pub(super) entities: Names<TailEntity>,
+    pub(super) facts: Names<RoaringBitmap>,
+    pub(super) scopes: Names<RoaringBitmap>,
+    pub(super) tags: Names<RoaringBitmap>,
     pub(super) zones: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) ids: HashMap<u64, Vec<u32>>,
     holes: RoaringBitmap,
@@ -127,7 +134,7 @@ impl Tail {
 
     /// Adds the next event.
     pub(crate) fn add(&self, keys: &Keys<'_>, offset: u32) {
-        self.entries.write().add(&self.segment, keys, None, offset);
+        self.entries.write().add(&self.segment, keys, Numbers::default(), offset);
     }
 
     /// For adding several events. Their records' offsets may come later, by [`Tail::place`].
@@ -191,10 +198,10 @@ impl Tail {
 
     pub(crate) fn entity(&self, name: &str) -> Option<EntityEntry> {
         let entries = self.entries.read();
-        entries.slots.get(name).and_then(|slot| {
-            let entity = entries.entities.get(*slot as usize)?;
+        entries.entities.find(name).and_then(|slot| {
+            let entity = entries.entities.get(slot)?;
             Some(EntityEntry {
-                slot: *slot,
+                slot,
                 first_version: entity.first_version,
                 count: entity.postings.len() as u32,
                 previous: entity.previous,
@@ -204,7 +211,7 @@ impl Tail {
 
     pub(crate) fn posting(&self, entry: &EntityEntry, nth: u32) -> Option<u32> {
         let entries = self.entries.read();
-        let entity = entries.entities.get(entry.slot as usize);
+        let entity = entries.entities.get(entry.slot);
         entity.and_then(|entity| entity.postings.get(nth as usize).copied())
     }
 
@@ -212,7 +219,7 @@ impl Tail {
         let entries = self.entries.read();
         let wanted = |name: &&str| name.starts_with(prefix) && after.is_none_or(|a| *name > a);
         let mut names: Vec<&str> =
-            entries.entities.iter().map(|entity| &*entity.name).filter(wanted).collect();
+            entries.entities.iter().map(|(name, _)| name).filter(wanted).collect();
         names.sort_unstable();
         names.truncate(limit);
         names.into_iter().map(str::to_owned).collect()
@@ -254,12 +261,13 @@ impl Tail {
         let mut hits = RoaringBitmap::new();
         for pattern in patterns {
             if let Pattern::Exact(name) = pattern {
-                let slot = entries.slots.get(name.as_str());
-                if let Some(entity) = slot.and_then(|slot| entries.entities.get(*slot as usize)) {
+                let slot = entries.entities.find(name);
+                if let Some(entity) = slot.and_then(|slot| entries.entities.get(slot)) {
                     hits.extend(entity.whole());
                 }
             } else {
-                for entity in entries.entities.iter().filter(|e| pattern.matches(&e.name)) {
+                let matching = entries.entities.iter().filter(|(name, _)| pattern.matches(name));
+                for (_, entity) in matching {
                     hits.extend(entity.whole());
                 }
             }
@@ -269,14 +277,14 @@ impl Tail {
 
     pub(crate) fn with_facts(&self, facts: &[String]) -> RoaringBitmap {
         let entries = self.entries.read();
-        let bitmaps = facts.iter().filter_map(|fact| entries.facts.get(fact.as_str()));
+        let bitmaps = facts.iter().filter_map(|fact| entries.facts.value(fact));
         bitmaps.fold(RoaringBitmap::new(), |hits, bitmap| hits | bitmap)
     }
 
     pub(crate) fn with_scopes(&self, patterns: &[Pattern]) -> RoaringBitmap {
         let entries = self.entries.read();
         let mut hits = RoaringBitmap::new();
-        for (scope, bitmap) in &entries.scopes {
+        for (scope, bitmap) in entries.scopes.iter() {
             if patterns.iter().any(|pattern| pattern.matches(scope)) {
                 hits |= bitmap;
             }
@@ -285,56 +293,50 @@ impl Tail {
     }
 
     pub(crate) fn with_tag(&self, tag: &str) -> RoaringBitmap {
-        self.entries.read().tags.get(tag).cloned().unwrap_or_default()
+        self.entries.read().tags.value(tag).cloned().unwrap_or_default()
     }
 }
 
 impl Entries {
-    /// Adds the next event of the segment. `known` is its entity's slot, where that is known; returned
-    /// is the slot that it has.
+    /// Adds the next event of the segment. Numbers of its names that are known already need not be
+    /// looked up; returned are those that they have.
     pub(crate) fn add(
         &mut self,
         segment: &Segment,
         keys: &Keys<'_>,
-        known: Option<u32>,
+        known: Numbers,
         offset: u32,
-    ) -> u32 {
+    ) -> Numbers {
         let local = self.offsets.len() as u32;
         self.offsets.push(offset);
-        let slot = known.unwrap_or_else(|| self.slot(keys));
+        let slot = known.entity.unwrap_or_else(|| self.slot(keys));
         self.add_posting(slot, keys.version, local);
-        push(&mut self.facts, keys.fact, local);
-        push(&mut self.scopes, keys.scope, local);
+        let fact = push(&mut self.facts, keys.fact, known.fact, local);
+        let scope = push(&mut self.scopes, keys.scope, known.scope, local);
         for tag in keys.tags {
-            push(&mut self.tags, tag, local);
+            push(&mut self.tags, tag, None, local);
         }
         self.add_clock(keys, local);
         if let Some(id) = keys.id {
             let hash = id_hash(segment.header.store_id, keys.entity, &id);
             self.ids.entry(hash).or_default().push(local);
         }
-        slot
+        Numbers { entity: Some(slot), fact: Some(fact), scope: Some(scope) }
     }
 
     /// The slot of an event's entity, which is made if the event is its first here.
     fn slot(&mut self, keys: &Keys<'_>) -> u32 {
-        if let Some(slot) = self.slots.get(keys.entity) {
-            return *slot;
+        if let Some(slot) = self.entities.find(keys.entity) {
+            return slot;
         }
-        let slot = self.entities.len() as u32;
-        self.slots.insert(keys.entity.into(), slot);
-        self.entities.push(TailEntity {
-            name: keys.entity.into(),
-            first_version: keys.version,
-            previous: keys.previous,
-            postings: Vec::new(),
-        });
         self.new_entities += u64::from(keys.version == 0);
-        slot
+        let (first_version, previous) = (keys.version, keys.previous);
+        self.entities
+            .insert(keys.entity, TailEntity { first_version, previous, postings: Vec::new() })
     }
 
     fn add_posting(&mut self, slot: u32, version: u64, local: u32) {
-        if let Some(entity) = self.entities.get_mut(slot as usize) {
+        if let Some(entity) = self.entities.get_mut(slot) {
             // Versions are dense: those between are among the damaged events.
             let next = entity.first_version + entity.postings.len() as u64;
             let lost = version.saturating_sub(next).min(self.holes.len());
@@ -353,22 +355,26 @@ impl Entries {
             None => self.zones.push((keys.clock.to_vec(), keys.clock.to_vec())),
             Some((min, max)) => {
                 if keys.clock < min.as_slice() {
-                    *min = keys.clock.to_vec();
+                    min.clear();
+                    min.extend_from_slice(keys.clock);
                 }
                 if keys.clock > max.as_slice() {
-                    *max = keys.clock.to_vec();
+                    max.clear();
+                    max.extend_from_slice(keys.clock);
                 }
             }
         }
     }
 }
 
-fn push(map: &mut HashMap<Box<str>, RoaringBitmap>, key: &str, local: u32) {
-    match map.get_mut(key) {
+/// Adds an event to the set of a name; returns the name's number.
+fn push(sets: &mut Names<RoaringBitmap>, name: &str, known: Option<u32>, local: u32) -> u32 {
+    let number = known
+        .or_else(|| sets.find(name))
+        .unwrap_or_else(|| sets.insert(name, RoaringBitmap::new()));
+    if let Some(set) = sets.get_mut(number) {
         // Local numbers only grow: nothing has to be searched.
-        Some(bitmap) => drop(bitmap.try_push(local)),
-        None => {
-            map.insert(key.into(), RoaringBitmap::from_iter([local]));
-        }
+        let _ = set.try_push(local);
     }
+    number
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
 use super::blocks::BlockWriter;
@@ -14,6 +13,7 @@ use super::zones::{Zone, ZoneWriter};
 use super::{EntityEntry, ZONE_EVENTS, set};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
+use crate::names::Names;
 use crate::record::Record;
 use crate::segment::Segment;
 
@@ -127,12 +127,12 @@ impl<'a> Target<'a> {
     }
 
     fn entities(&mut self, base: u64, entries: &Entries) -> Result<table::Place> {
-        let mut sorted: Vec<&TailEntity> = entries.entities.iter().collect();
-        sorted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let mut sorted: Vec<(&str, &TailEntity)> = entries.entities.iter().collect();
+        sorted.sort_unstable_by_key(|(name, _)| *name);
         let bytes = local_bytes(entries.offsets.len() as u32);
         let mut table = self.table();
         let mut value = Vec::new();
-        for entity in sorted {
+        for (name, entity) in sorted {
             value.clear();
             let entry = EntityEntry {
                 slot: 0,
@@ -142,14 +142,14 @@ impl<'a> Target<'a> {
             };
             put_entity(&mut value, base, &entry);
             entity.postings.iter().for_each(|local| put_local(&mut value, *local, bytes));
-            table.push(&mut self.out, entity.name.as_bytes(), &value)?;
+            table.push(&mut self.out, name.as_bytes(), &value)?;
         }
         table.finish(&mut self.out)
     }
 
-    fn sets(&mut self, map: &HashMap<Box<str>, RoaringBitmap>) -> Result<table::Place> {
-        let mut sorted: Vec<_> = map.iter().collect();
-        sorted.sort_unstable_by(|a, b| a.0.cmp(b.0));
+    fn sets(&mut self, sets: &Names<RoaringBitmap>) -> Result<table::Place> {
+        let mut sorted: Vec<_> = sets.iter().collect();
+        sorted.sort_unstable_by_key(|(name, _)| *name);
         let mut table = self.table();
         let mut value = Vec::new();
         for (name, numbers) in sorted {

@@ -25,37 +25,82 @@ const EMPTY: u32 = u32::MAX;
 /// Where the strings of the active segment are defined; of entities, their heads know.
 #[derive(Debug)]
 pub(super) struct Dictionary {
-    offsets: Names<u32>,
+    strings: Names<Defined>,
     /// Changes when everything is forgotten. Counts from 1.
     epoch: u64,
 }
 
+/// What is known of a string.
+#[derive(Debug)]
+struct Defined {
+    offset: u32,
+    /// The tail, by its base, in which it has been a fact or a scope, and its numbers there.
+    tail: u64,
+    fact: Option<u32>,
+    scope: Option<u32>,
+}
+
+impl Defined {
+    fn at(offset: u32) -> Self {
+        Self { offset, tail: 0, fact: None, scope: None }
+    }
+
+    /// Forgets the numbers of another tail.
+    fn move_to(&mut self, tail: u64) {
+        if self.tail != tail {
+            (self.tail, self.fact, self.scope) = (tail, None, None);
+        }
+    }
+}
+
 impl Default for Dictionary {
     fn default() -> Self {
-        Self { offsets: Names::default(), epoch: 1 }
+        Self { strings: Names::default(), epoch: 1 }
     }
 }
 
 impl Dictionary {
     /// Makes room; only between groups.
     pub(super) fn trim(&mut self) {
-        if self.offsets.len() > MAX_STRINGS {
+        if self.strings.len() > MAX_STRINGS {
             self.clear();
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.offsets.clear();
+        self.strings.clear();
         self.epoch += 1;
     }
 
     pub(super) fn text(&self, number: u32) -> &str {
-        self.offsets.name(number)
+        self.strings.name(number)
     }
 
     /// What stands for a string in a record; 0 for the empty one.
     fn reference(&self, number: u32) -> u32 {
-        self.offsets.get(number).copied().unwrap_or(0)
+        self.strings.get(number).map_or(0, |defined| defined.offset)
+    }
+
+    /// A string's number as a fact of the tail with a base, if it is known.
+    pub(super) fn fact_of(&self, number: u32, tail: u64) -> Option<u32> {
+        self.strings.get(number).filter(|defined| defined.tail == tail)?.fact
+    }
+
+    /// Its number as a scope.
+    pub(super) fn scope_of(&self, number: u32, tail: u64) -> Option<u32> {
+        self.strings.get(number).filter(|defined| defined.tail == tail)?.scope
+    }
+
+    /// Notes the numbers that a fact and a scope have in a tail.
+    pub(super) fn note(&mut self, tail: u64, fact: (u32, Option<u32>), scope: (u32, Option<u32>)) {
+        if let Some(defined) = self.strings.get_mut(fact.0) {
+            defined.move_to(tail);
+            defined.fact = fact.1;
+        }
+        if let Some(defined) = self.strings.get_mut(scope.0) {
+            defined.move_to(tail);
+            defined.scope = scope.1;
+        }
     }
 }
 
@@ -157,7 +202,7 @@ impl Group {
             encodings: self.encodings.len(),
             planned: self.planned.len(),
             tags: self.tags.len(),
-            strings: dictionary.offsets.len(),
+            strings: dictionary.strings.len(),
         }
     }
 
@@ -177,7 +222,7 @@ impl Group {
         self.records.truncate(mark.records);
         self.encodings.truncate(mark.encodings);
         self.tags.truncate(mark.tags);
-        dictionary.offsets.truncate(mark.strings);
+        dictionary.strings.truncate(mark.strings);
     }
 
     /// The dictionary's number of a string, defining it if the segment does not have it yet.
@@ -190,12 +235,12 @@ impl Group {
         if text.is_empty() {
             return EMPTY;
         }
-        if let Some(number) = dictionary.offsets.find(text) {
+        if let Some(number) = dictionary.strings.find(text) {
             return number;
         }
         let offset = self.next_definition();
         put_definition(&mut self.definitions, text, checksum, offset);
-        dictionary.offsets.insert(text, offset as u32)
+        dictionary.strings.insert(text, Defined::at(offset as u32))
     }
 
     /// Where the entity in a slot is defined.

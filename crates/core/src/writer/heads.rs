@@ -40,7 +40,7 @@ struct Known {
     /// Where its name is defined, and in which epoch of the dictionary.
     defined: (u64, u32),
     /// Its slot in the tail that begins at a position.
-    indexed: (u64, u32),
+    indexed: (u64, Option<u32>),
     /// Events counted of it, and in which counting.
     counted: (u64, u64),
 }
@@ -73,7 +73,7 @@ impl Heads {
             },
             None => WriterHead::NONE,
         };
-        let known = Known { head, defined: (0, 0), indexed: (0, u32::MAX), counted: (0, 0) };
+        let known = Known { head, defined: (0, 0), indexed: (0, None), counted: (0, 0) };
         Ok(self.known.insert(entity, known))
     }
 
@@ -121,10 +121,10 @@ impl Heads {
     /// The entity's slot in the tail that begins at a position, if it is known.
     pub(super) fn indexed(&self, slot: u32, tail: u64) -> Option<u32> {
         let (of, place) = self.known.get(slot)?.indexed;
-        (of == tail && place != u32::MAX).then_some(place)
+        place.filter(|_| of == tail)
     }
 
-    pub(super) fn set_indexed(&mut self, slot: u32, tail: u64, place: u32) {
+    pub(super) fn set_indexed(&mut self, slot: u32, tail: u64, place: Option<u32>) {
         if let Some(known) = self.known.get_mut(slot) {
             known.indexed = (tail, place);
         }

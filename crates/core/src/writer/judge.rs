@@ -8,7 +8,7 @@ use crate::chain::{Digestible, GENESIS, MetadataKind, content_hash};
 use crate::error::{Error, Expected, Result};
 use crate::event::NewEvent;
 use crate::frame::SEAL_LEN;
-use crate::index::Keys;
+use crate::index::{Keys, Numbers};
 use crate::limits::{FRAME_MAX_BYTES, POSITION_MAX};
 use crate::submission::Append;
 use crate::view::View;
@@ -215,9 +215,8 @@ impl Sequencer {
     /// Tells the tail of the group's events that it does not know yet. Their offsets come when the
     /// frame is finished.
     pub(super) fn index_group(&mut self) {
-        let (heads, dictionary, group) = (&mut self.heads, &self.dictionary, &self.group);
+        let (heads, dictionary, group) = (&mut self.heads, &mut self.dictionary, &self.group);
         let (segment, tail) = (&self.active, self.tail.base());
-        let mut tags: Vec<&str> = Vec::new();
         let mut events = group.events(group.indexed).zip(group.base + group.indexed as u64..);
         let mut more = true;
         while more {
@@ -226,9 +225,8 @@ impl Sequencer {
             more = false;
             for ((planned, record), position) in events.by_ref().take(INDEXED_AT_ONCE) {
                 more = true;
-                tags.clear();
-                let numbers = group.tags(planned, record.tag_count).iter();
-                tags.extend(numbers.map(|number| dictionary.text(*number)));
+                let tags = group.tags(planned, record.tag_count).iter();
+                let tags: Vec<&str> = tags.map(|number| dictionary.text(*number)).collect();
                 let keys = Keys {
                     entity: heads.entity(planned.slot),
                     fact: dictionary.text(planned.fact),
@@ -240,9 +238,19 @@ impl Sequencer {
                     previous: (record.back > 0).then(|| position - record.back),
                     store_clock: record.store_clock,
                 };
-                let known = heads.indexed(planned.slot, tail);
-                let place = entries.add(segment, &keys, known, 0);
-                heads.set_indexed(planned.slot, tail, place);
+                let known = Numbers {
+                    entity: heads.indexed(planned.slot, tail),
+                    fact: dictionary.fact_of(planned.fact, tail),
+                    scope: dictionary.scope_of(planned.scope, tail),
+                };
+                let numbers = entries.add(segment, &keys, known, 0);
+                if known.fact.is_none() || known.scope.is_none() {
+                    let fact = (planned.fact, numbers.fact);
+                    dictionary.note(tail, fact, (planned.scope, numbers.scope));
+                }
+                if known.entity.is_none() {
+                    heads.set_indexed(planned.slot, tail, numbers.entity);
+                }
             }
         }
         drop(events);
