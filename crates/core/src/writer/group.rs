@@ -154,6 +154,8 @@ pub(super) struct Group {
     planned: Vec<Planned>,
     /// Dictionary numbers of the events' tags.
     tags: Vec<u32>,
+    /// Links of the first events: those that are hashed already.
+    links: Vec<Hash>,
     /// Events that the tail knows already.
     pub(super) indexed: usize,
     /// The finished frame, and where its records are.
@@ -168,6 +170,7 @@ impl Group {
         self.indexed = 0;
         self.planned.clear();
         self.tags.clear();
+        self.links.clear();
         self.record_offsets.clear();
         let buffers =
             [&mut self.definitions, &mut self.records, &mut self.encodings, &mut self.frame];
@@ -344,16 +347,8 @@ impl Group {
         self.tags.get(planned.tags..planned.tags + usize::from(count)).unwrap_or_default()
     }
 
-    /// Assembles the frame: digests side by side, links in order, then every CRC. The heads get their
-    /// new links.
-    pub(super) fn finish(
-        &mut self,
-        checksum: &Checksum,
-        durable_upto: u64,
-        lanes: &Lanes,
-        heads: &mut Heads,
-    ) {
-        let links = self.links(lanes, heads);
+    /// Assembles the frame of events that are linked: their places, then every CRC.
+    pub(super) fn finish(&mut self, checksum: &Checksum, durable_upto: u64) {
         let length = self.length();
         let header = FrameHeader {
             length: length as u32,
@@ -375,7 +370,7 @@ impl Group {
         crc.update(bytes);
         let records_start = bytes.len();
         bytes.extend_from_slice(&self.records);
-        for (planned, link) in self.planned.iter().zip(&links) {
+        for (planned, link) in self.planned.iter().zip(&self.links) {
             let start = records_start + planned.start;
             let end = start + u32_at(bytes, start + 4) as usize;
             let offset = self.offset + start as u64;
@@ -404,36 +399,36 @@ impl Group {
         &self.record_offsets
     }
 
-    /// The events' links. None of the digests depends on another event, so they are hashed side by
-    /// side; so are links of different entities.
-    fn links(&mut self, lanes: &Lanes, heads: &mut Heads) -> Vec<Hash> {
-        let payloads = self.planned.iter().map(|planned| {
+    /// Links the events that are not linked yet; the heads get their new links. None of the digests depends on
+    /// another event, so they are hashed side by side; so are links of different entities.
+    pub(super) fn link(&mut self, lanes: &Lanes, heads: &mut Heads) {
+        let planned = self.planned.get(self.links.len()..).unwrap_or_default();
+        let payloads = planned.iter().map(|planned| {
             let record = record::bounded(self.records.get(planned.start..).unwrap_or_default());
             let record = record.unwrap_or_default();
             record.get(record.len() - planned.payload_len..).unwrap_or_default()
         });
         let contents = lanes.contents(payloads);
-        for (planned, content) in self.planned.iter().zip(&contents) {
+        for (planned, content) in planned.iter().zip(&contents) {
             patch(&mut self.encodings, planned.encoding + PAYLOAD_HASH_AT, content);
         }
-        let ends = self.planned.iter().skip(1).map(|next| next.encoding);
-        let encodings = self.planned.iter().zip(ends.chain([self.encodings.len()]));
+        let ends = planned.iter().skip(1).map(|next| next.encoding);
+        let encodings = planned.iter().zip(ends.chain([self.encodings.len()]));
         let digests =
             lanes.digests(encodings.map(|(planned, end)| {
                 self.encodings.get(planned.encoding..end).unwrap_or_default()
             }));
-        let mut links = Vec::with_capacity(digests.len());
+        let links = &mut self.links;
         let mut slots: Vec<u32> = Vec::with_capacity(LANES);
         let mut blocks: Vec<[u8; BLOCK]> = Vec::with_capacity(LANES);
-        for (planned, digest) in self.planned.iter().zip(&digests) {
+        for (planned, digest) in planned.iter().zip(&digests) {
             if slots.len() == LANES || slots.contains(&planned.slot) {
-                link_lanes(lanes, heads, &mut slots, &mut blocks, &mut links);
+                link_lanes(lanes, heads, &mut slots, &mut blocks, links);
             }
             slots.push(planned.slot);
             blocks.push(link_block(&heads.get(planned.slot).link, digest));
         }
-        link_lanes(lanes, heads, &mut slots, &mut blocks, &mut links);
-        links
+        link_lanes(lanes, heads, &mut slots, &mut blocks, links);
     }
 
     /// An upper bound of the frame that the group's one append could need in a fresh segment.

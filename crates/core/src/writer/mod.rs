@@ -176,6 +176,7 @@ impl Writer {
         let written = catch_unwind(AssertUnwindSafe(|| {
             sequencer.start_group();
             sequencer.sequence(work, delivery, &mut release);
+            sequencer.prepare_group();
             // Here the sync of the group before may be waited for. What has come meanwhile goes along.
             release.get();
             let more = self.queue.pop(TURN_BYTES);

@@ -237,6 +237,12 @@ impl Sequencer {
         self.group.start(self.offset, self.next_position, self.last_recorded_us);
     }
 
+    /// Does what is long about writing the group, and can be done before it is its turn to be written.
+    pub(super) fn prepare_group(&mut self) {
+        self.group.link(&self.lanes, &mut self.heads);
+        self.index_group();
+    }
+
     /// Writes the group; returns how far the log is then.
     pub(super) fn write_group(&mut self) -> Result<Reached> {
         if let Some(error) = self.shared.poisoned() {
@@ -247,10 +253,9 @@ impl Sequencer {
             if unsynced > 0 && unsynced + self.group.length() > UNSYNCED_MAX_BYTES {
                 self.durable.sync()?;
             }
-            self.index_group();
+            self.prepare_group();
             let durable_upto = self.durable.synced_upto(&self.active);
-            let checksum = &self.active.checksum;
-            self.group.finish(checksum, durable_upto, &self.lanes, &mut self.heads);
+            self.group.finish(&self.active.checksum, durable_upto);
             let group = std::mem::take(&mut self.group);
             let put = self.put(group.frame());
             self.group = group;
