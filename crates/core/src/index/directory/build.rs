@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::file::DirectoryWriter;
 use super::{Coverage, DirectoryFile, Family, path};
+use crate::codec::u64_at;
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::index::IndexFile;
@@ -86,25 +87,34 @@ pub(crate) fn merge(
 /// The next row of a file that is being merged.
 struct Cursor<'a, const W: usize> {
     file: &'a DirectoryFile,
-    nth: usize,
+    /// The block that comes next, and the rows left of the one before it.
+    block: usize,
+    rows: &'a [u8],
     row: Option<[u64; W]>,
 }
 
-impl<const W: usize> Cursor<'_, W> {
+impl<'a, const W: usize> Cursor<'a, W> {
+    fn new(file: &'a DirectoryFile) -> Self {
+        Self { file, block: 0, rows: &[], row: None }
+    }
+
     fn read(&mut self) -> Result<()> {
-        self.row = None;
-        if self.nth < self.file.count() {
-            let row = self.file.row(self.nth).inspect_err(|_| self.file.give_up())?;
-            self.row = Some(row);
-            self.nth += 1;
+        if self.rows.is_empty() {
+            self.rows = self.file.rows(self.block).inspect_err(|_| self.file.give_up())?;
+            self.block += 1;
         }
+        self.row = self.rows.split_at_checked(W * 8).map(|(row, rest)| {
+            self.rows = rest;
+            std::array::from_fn(|word| u64_at(row, word * 8))
+        });
         Ok(())
     }
-}
 
-/// The first two words of a row order it, and say what it is about.
-fn key<const W: usize>(row: &[u64; W]) -> (u64, u64) {
-    (row.first().copied().unwrap_or(0), row.get(1).copied().unwrap_or(0))
+    /// The first two words of a row order it, and say what it is about.
+    fn key(&self) -> Option<(u64, u64)> {
+        let row = self.row.as_ref()?;
+        Some((row.first().copied()?, row.get(1).copied()?))
+    }
 }
 
 fn merge_rows<const W: usize>(
@@ -114,16 +124,14 @@ fn merge_rows<const W: usize>(
 ) -> Result<()> {
     // Newest first: of equal keys the first found is the newest.
     let mut cursors: Vec<Cursor<'_, W>> =
-        files.iter().rev().map(|file| Cursor { file, nth: 0, row: None }).collect();
+        files.iter().rev().map(|file| Cursor::new(file)).collect();
     cursors.iter_mut().try_for_each(Cursor::read)?;
     let mut rows = 0;
-    while let Some(next) = cursors.iter().filter_map(|cursor| cursor.row).min_by_key(key) {
+    while let Some(next) = cursors.iter().filter_map(Cursor::key).min() {
         let mut newest = None;
-        for cursor in &mut cursors {
-            if let Some(row) = cursor.row.filter(|row| key(row) == key(&next)) {
-                newest = newest.or(Some(row));
-                cursor.read()?;
-            }
+        for cursor in cursors.iter_mut().filter(|cursor| cursor.key() == Some(next)) {
+            newest = newest.or(cursor.row);
+            cursor.read()?;
         }
         newest.into_iter().try_for_each(|row| writer.push(row))?;
         paced(&mut rows, pace)?;

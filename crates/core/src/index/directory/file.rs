@@ -122,6 +122,13 @@ impl DirectoryFile {
         Ok(std::array::from_fn(|word| u64_at(bytes, word * 8)))
     }
 
+    /// The rows of a block; none behind the last.
+    pub(super) fn rows(&self, block: usize) -> Result<&[u8]> {
+        let end = self.count * self.family.row_bytes();
+        let start = (block * BLOCK).min(end);
+        self.blocks.get(start..(start + BLOCK).min(end))
+    }
+
     /// Hands over the rows that start with a hash, until `each` has enough.
     pub(super) fn find<const W: usize>(
         &self,
@@ -196,7 +203,7 @@ impl<'a> DirectoryWriter<'a> {
             self.fences.extend(row.first());
         }
         self.count += 1;
-        row.iter().try_for_each(|word| self.out.push(&word.to_le_bytes()))
+        self.out.push(row.map(u64::to_le_bytes).as_flattened())
     }
 
     pub(super) fn finish(mut self, coverage: &Coverage) -> Result<()> {
