@@ -12,6 +12,9 @@ use crate::record::Record;
 use crate::segment::Segment;
 use crate::shared::Layout;
 
+/// Bytes of a record that are brought into the processor's cache before it is read.
+const EXPECTED_BYTES: u64 = 384;
+
 /// The newest event of an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntityHead {
@@ -150,6 +153,29 @@ impl View {
             upto = part.base();
         }
         Ok(None)
+    }
+
+    /// Says that the heads of entities will be asked for soon.
+    pub(crate) fn expect_heads(&self, entities: &[&str]) {
+        let Some(store_id) = self.store_id() else { return };
+        for entity in entities {
+            let [hash, _] = name_hash(store_id, entity.as_bytes());
+            self.layout.heads.files().iter().for_each(|file| file.expect(hash));
+        }
+    }
+
+    /// Says that the links at positions will be asked for soon.
+    pub(crate) fn expect_links(&self, positions: impl Iterator<Item = u64> + Clone) {
+        let located = positions.filter_map(|position| {
+            let (nth, local) = self.locate(position)?;
+            Some((self.parts().get(nth)?, local))
+        });
+        located.clone().for_each(|(part, local)| part.expect_offset(local, None));
+        for (part, local) in located {
+            if let Ok(Some(offset)) = part.offset(local) {
+                part.segment().prefetch(&(u64::from(offset)..u64::from(offset) + EXPECTED_BYTES));
+            }
+        }
     }
 
     fn store_id(&self) -> Option<[u8; 16]> {

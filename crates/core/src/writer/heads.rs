@@ -3,10 +3,13 @@
 use crate::chain::{GENESIS, Hash};
 use crate::error::{Expected, Result};
 use crate::names::Names;
-use crate::view::View;
+use crate::view::{EntityHead, View};
 
 /// Entities kept in memory. When there are more, all are forgotten and asked of the index again.
 const MAX_ENTITIES: usize = 131_072;
+
+/// Entities that are asked of the index together.
+const ASKED_AT_ONCE: usize = 64;
 
 /// The newest event of an entity, as the writer sees it: also events that are not durable yet.
 #[derive(Debug, Clone, Copy)]
@@ -60,12 +63,52 @@ impl Heads {
         }
     }
 
-    /// The slot of an entity; asks the index the first time.
-    pub(super) fn slot(&mut self, entity: &str, written: &View) -> Result<u32> {
-        if let Some(slot) = self.known.find(entity) {
-            return Ok(slot);
+    /// The slots of entities; asks the index for those that are not known.
+    pub(super) fn slots<'a>(
+        &mut self,
+        entities: impl Iterator<Item = &'a str>,
+        written: &View,
+    ) -> Result<Vec<u32>> {
+        let mut unknown = Vec::new();
+        let mut slots: Vec<u32> = Vec::with_capacity(entities.size_hint().0);
+        for (nth, entity) in entities.enumerate() {
+            slots.push(self.known.find(entity).unwrap_or_else(|| {
+                unknown.push((nth, entity));
+                0
+            }));
         }
-        let head = match written.head_of(entity)? {
+        for asked in unknown.chunks(ASKED_AT_ONCE) {
+            self.ask(asked, &mut slots, written)?;
+        }
+        Ok(slots)
+    }
+
+    /// Asks the index for some entities. What is read of it lies far apart in memory, so all of one kind is
+    /// said to be needed before the first is.
+    fn ask(&mut self, asked: &[(usize, &str)], slots: &mut [u32], written: &View) -> Result<()> {
+        let names: Vec<&str> = asked.iter().map(|(_, entity)| *entity).collect();
+        if names.len() > 1 {
+            written.expect_heads(&names);
+        }
+        let heads =
+            names.iter().map(|entity| written.head_of(entity)).collect::<Result<Vec<_>>>()?;
+        if names.len() > 1 {
+            written.expect_links(heads.iter().flatten().map(|head| head.position));
+        }
+        for ((nth, entity), head) in asked.iter().zip(heads) {
+            let slot = match self.known.find(entity) {
+                Some(slot) => slot,
+                None => self.learn(entity, head, written)?,
+            };
+            if let Some(place) = slots.get_mut(*nth) {
+                *place = slot;
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, entity: &str, head: Option<EntityHead>, written: &View) -> Result<u32> {
+        let head = match head {
             Some(head) => WriterHead {
                 next_version: head.version + 1,
                 position: head.position,

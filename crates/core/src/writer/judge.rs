@@ -114,14 +114,13 @@ impl Sequencer {
     fn check_expected(&mut self, append: &Append<'_>, view: &View) -> Result<Vec<u32>> {
         // The group's own events are in the heads already; the index is asked below them.
         let written = view.cut(self.next_position);
-        for (entity, expected) in &append.expected_by_entity {
-            let slot = self.heads.slot(entity, &written)?;
+        let named = append.expected_by_entity.iter();
+        let named_slots = self.heads.slots(named.clone().map(|(entity, _)| *entity), &written)?;
+        for ((entity, expected), slot) in named.zip(named_slots) {
             self.expect(entity, slot, *expected, 0, None)?;
         }
-        let mut slots = Vec::with_capacity(append.events.len());
-        for event in &append.events {
-            slots.push(self.heads.slot(event.entity, &written)?);
-        }
+        let entities = append.events.iter().map(|event| event.entity);
+        let slots = self.heads.slots(entities, &written)?;
         if let (Some(event), Some(expected)) = (append.events.first(), append.expected) {
             self.expect(event.entity, slots.first().copied().unwrap_or(0), expected, 0, None)?;
         }

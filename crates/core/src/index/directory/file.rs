@@ -147,6 +147,14 @@ impl DirectoryFile {
         Ok(())
     }
 
+    /// Says that a hash will be looked for soon.
+    pub(crate) fn expect(&self, hash: u64) {
+        if self.lines > 0 {
+            let at = self.filter_at + filter::line_of(hash, self.lines) * LINE;
+            self.blocks.expect(at..at + LINE, None);
+        }
+    }
+
     fn may_have(&self, hash: u64) -> Result<bool> {
         if self.lines == 0 {
             return Ok(true);
