@@ -30,6 +30,9 @@ const ZEROS_BELOW_BYTES: u64 = 64 << 10;
 /// opening about a millisecond.
 const CLOSING_RUN_EVENTS: u32 = 4096;
 
+/// What a closed store keeps ahead of its log: enough for the first appends after it is opened again.
+const KEPT_ZEROS: u64 = 1 << 20;
+
 /// How frames reach the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WriteMode {
@@ -364,7 +367,7 @@ impl Sequencer {
             self.start_run();
         }
         // Opening allocates it again; what comes next stays filled with zeros.
-        let unused = (self.offset + UNSYNCED_MAX_BYTES).min(self.active_size);
+        let unused = (self.offset + KEPT_ZEROS).min(self.active_size);
         let _ = self.active.file().release(unused..self.active_size);
     }
 }
