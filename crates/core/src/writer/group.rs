@@ -2,6 +2,7 @@
 
 use hashbrown::HashSet;
 
+use super::dictionary::{Dictionary, EMPTY};
 use super::heads::Heads;
 use crate::chain::{BLOCK, Digestible, Hash, LANES, Lanes, PAYLOAD_HASH_AT, link_block};
 use crate::checksum::Checksum;
@@ -10,99 +11,11 @@ use crate::frame::{
     ALIGNMENT, DEFINITION_HEADER_LEN, DEFINITIONS_LENGTH_LEN, FLAG_DEFINITIONS, FrameHeader,
     HEADER_LEN, Kind, TRAILER_LEN, put_definition,
 };
-use crate::names::Names;
 use crate::record::{self, NewRecord, Record};
 use crate::submission::Append;
 
-/// Strings that the writer remembers as defined in the active segment. When there are more, it
-/// forgets them all and defines again what comes: readers do not care.
-const MAX_STRINGS: usize = 65_536;
 /// Buffers that grew beyond this are given back after the group.
 const KEPT_BYTES: usize = 8 << 20;
-/// The number of the empty string, which is never defined.
-const EMPTY: u32 = u32::MAX;
-
-/// Where the strings of the active segment are defined; of entities, their heads know.
-#[derive(Debug)]
-pub(super) struct Dictionary {
-    strings: Names<Defined>,
-    /// Changes when everything is forgotten. Counts from 1.
-    epoch: u64,
-}
-
-/// What is known of a string.
-#[derive(Debug)]
-struct Defined {
-    offset: u32,
-    /// The tail, by its base, in which it has been a fact or a scope, and its numbers there.
-    tail: u64,
-    fact: Option<u32>,
-    scope: Option<u32>,
-}
-
-impl Defined {
-    fn at(offset: u32) -> Self {
-        Self { offset, tail: 0, fact: None, scope: None }
-    }
-
-    /// Forgets the numbers of another tail.
-    fn move_to(&mut self, tail: u64) {
-        if self.tail != tail {
-            (self.tail, self.fact, self.scope) = (tail, None, None);
-        }
-    }
-}
-
-impl Default for Dictionary {
-    fn default() -> Self {
-        Self { strings: Names::default(), epoch: 1 }
-    }
-}
-
-impl Dictionary {
-    /// Makes room; only between groups.
-    pub(super) fn trim(&mut self) {
-        if self.strings.len() > MAX_STRINGS {
-            self.clear();
-        }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.strings.clear();
-        self.epoch += 1;
-    }
-
-    pub(super) fn text(&self, number: u32) -> &str {
-        self.strings.name(number)
-    }
-
-    /// What stands for a string in a record; 0 for the empty one.
-    fn reference(&self, number: u32) -> u32 {
-        self.strings.get(number).map_or(0, |defined| defined.offset)
-    }
-
-    /// A string's number as a fact of the tail with a base, if it is known.
-    pub(super) fn fact_of(&self, number: u32, tail: u64) -> Option<u32> {
-        self.strings.get(number).filter(|defined| defined.tail == tail)?.fact
-    }
-
-    /// Its number as a scope.
-    pub(super) fn scope_of(&self, number: u32, tail: u64) -> Option<u32> {
-        self.strings.get(number).filter(|defined| defined.tail == tail)?.scope
-    }
-
-    /// Notes the numbers that a fact and a scope have in a tail.
-    pub(super) fn note(&mut self, tail: u64, fact: (u32, Option<u32>), scope: (u32, Option<u32>)) {
-        if let Some(defined) = self.strings.get_mut(fact.0) {
-            defined.move_to(tail);
-            defined.fact = fact.1;
-        }
-        if let Some(defined) = self.strings.get_mut(scope.0) {
-            defined.move_to(tail);
-            defined.scope = scope.1;
-        }
-    }
-}
 
 /// A place to return to if an append does not fit.
 #[derive(Debug, Clone, Copy)]
@@ -205,7 +118,7 @@ impl Group {
             encodings: self.encodings.len(),
             planned: self.planned.len(),
             tags: self.tags.len(),
-            strings: dictionary.strings.len(),
+            strings: dictionary.len(),
         }
     }
 
@@ -216,7 +129,7 @@ impl Group {
             if let Some(head) = heads.get_mut(planned.slot) {
                 (head.next_version, head.position) = planned.before;
             }
-            let defined = heads.defined(planned.slot, dictionary.epoch);
+            let defined = heads.defined(planned.slot, dictionary.epoch());
             if defined.is_some_and(|offset| u64::from(offset) >= kept) {
                 heads.set_defined(planned.slot, 0, 0);
             }
@@ -225,7 +138,7 @@ impl Group {
         self.records.truncate(mark.records);
         self.encodings.truncate(mark.encodings);
         self.tags.truncate(mark.tags);
-        dictionary.strings.truncate(mark.strings);
+        dictionary.truncate(mark.strings);
     }
 
     /// The dictionary's number of a string, defining it if the segment does not have it yet.
@@ -238,12 +151,12 @@ impl Group {
         if text.is_empty() {
             return EMPTY;
         }
-        if let Some(number) = dictionary.strings.find(text) {
+        if let Some(number) = dictionary.find(text) {
             return number;
         }
         let offset = self.next_definition();
         put_definition(&mut self.definitions, text, checksum, offset);
-        dictionary.strings.insert(text, Defined::at(offset as u32))
+        dictionary.insert(text, offset as u32)
     }
 
     /// Where the entity in a slot is defined.
@@ -254,12 +167,12 @@ impl Group {
         dictionary: &Dictionary,
         checksum: &Checksum,
     ) -> u32 {
-        if let Some(offset) = heads.defined(slot, dictionary.epoch) {
+        if let Some(offset) = heads.defined(slot, dictionary.epoch()) {
             return offset;
         }
         let offset = self.next_definition();
         put_definition(&mut self.definitions, heads.entity(slot), checksum, offset);
-        heads.set_defined(slot, dictionary.epoch, offset as u32);
+        heads.set_defined(slot, dictionary.epoch(), offset as u32);
         offset as u32
     }
 

@@ -11,6 +11,7 @@
 //! durability that its append asked for. After one failed write or sync nothing is acknowledged.
 
 mod delivery;
+mod dictionary;
 mod group;
 mod heads;
 mod judge;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::delivery::Delivery;
-use super::group::{Dictionary, Group};
+use super::dictionary::Dictionary;
+use super::group::Group;
 use super::heads::Heads;
 use super::queue::{Outcome, Queue, Receipt, Submission, Work};
 use super::release::{Durable, Held, Reached, Release};
