@@ -13,6 +13,7 @@ use roaring::RoaringBitmap;
 use super::blocks::{BlockWriter, Blocks};
 use super::hash::{self, id_hash};
 use super::offsets;
+use super::set::Union;
 use super::table::{self, Cursor, Entry, Table};
 use super::zones::{self, Zone};
 use super::{EntityEntry, ZONE_EVENTS, set};
@@ -367,26 +368,24 @@ impl IndexFile {
 
     pub(crate) fn with_facts(&self, facts: &[String]) -> Result<RoaringBitmap> {
         let table = self.table(|sections| &sections.facts);
-        let mut hits = RoaringBitmap::new();
+        let mut union = Union::default();
         for fact in facts {
-            add_exact(table, fact, &mut hits)?;
+            union.add(exact_set(table, fact)?);
         }
-        Ok(hits)
+        Ok(union.finish())
     }
 
     pub(crate) fn with_scopes(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
-        let mut hits = RoaringBitmap::new();
+        let mut union = Union::default();
         each_match(self.table(|sections| &sections.scopes), patterns, |entry| {
-            set::add(entry.value, 0, &mut hits);
+            union.add(set::read(entry.value));
             Ok(())
         })?;
-        Ok(hits)
+        Ok(union.finish())
     }
 
     pub(crate) fn with_tag(&self, tag: &str) -> Result<RoaringBitmap> {
-        let mut hits = RoaringBitmap::new();
-        add_exact(self.table(|sections| &sections.tags), tag, &mut hits)?;
-        Ok(hits)
+        exact_set(self.table(|sections| &sections.tags), tag)
     }
 
     pub(crate) fn zones(&self, events: Range<u32>) -> Result<Vec<Zone>> {
@@ -414,9 +413,7 @@ impl IndexFile {
 
     /// Local numbers of events that stand apart from their zones.
     pub(crate) fn apart(&self) -> Result<RoaringBitmap> {
-        let mut apart = RoaringBitmap::new();
-        set::add(self.blocks.get(self.header.sections.apart.clone())?, 0, &mut apart);
-        Ok(apart)
+        Ok(set::read(self.blocks.get(self.header.sections.apart.clone())?))
     }
 
     /// Hands over the events that stand apart, by clock and then in their order, as long as `each`
@@ -431,8 +428,7 @@ impl IndexFile {
         while let Some(entry) = cursor.next()? {
             let above = range.to.as_deref().is_some_and(|to| entry.name > to)
                 || range.before.as_deref().is_some_and(|before| entry.name >= before);
-            let mut events = RoaringBitmap::new();
-            set::add(entry.value, 0, &mut events);
+            let events = set::read(entry.value);
             if above || !events.into_iter().all(|local| each(entry.name, local)) {
                 break;
             }
@@ -441,11 +437,10 @@ impl IndexFile {
     }
 }
 
-fn add_exact(table: Table<'_>, name: &str, hits: &mut RoaringBitmap) -> Result<()> {
-    if let Some(entry) = table.exact(name.as_bytes())? {
-        set::add(entry.value, 0, hits);
-    }
-    Ok(())
+/// The set of a name; empty if there is none.
+fn exact_set(table: Table<'_>, name: &str) -> Result<RoaringBitmap> {
+    let entry = table.exact(name.as_bytes())?;
+    Ok(entry.map_or_else(RoaringBitmap::new, |entry| set::read(entry.value)))
 }
 
 /// The entries whose names match: those below a common prefix stand together.

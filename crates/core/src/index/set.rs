@@ -1,11 +1,34 @@
 //! Sets of a part's local numbers as they stand in a file: few as they are, many as a bitmap.
 
-use roaring::RoaringBitmap;
+use roaring::{MultiOps, RoaringBitmap};
 
 use crate::codec::{Reader, put_varint};
 
 /// So many are not worth a bitmap.
 const FEW: u64 = 16;
+/// Sets that a union collects before it joins them.
+const AT_ONCE: usize = 16;
+
+/// Joins many sets, several at a time: one after the other, sorted lists would be merged again and
+/// again.
+#[derive(Debug, Default)]
+pub(super) struct Union {
+    sets: Vec<RoaringBitmap>,
+}
+
+impl Union {
+    pub(super) fn add(&mut self, set: RoaringBitmap) {
+        self.sets.push(set);
+        if self.sets.len() == AT_ONCE {
+            let joined = self.sets.drain(..).union();
+            self.sets.push(joined);
+        }
+    }
+
+    pub(super) fn finish(self) -> RoaringBitmap {
+        self.sets.union()
+    }
+}
 
 /// Appends a set.
 pub(super) fn put(out: &mut Vec<u8>, set: &RoaringBitmap) {
@@ -23,12 +46,24 @@ pub(super) fn put(out: &mut Vec<u8>, set: &RoaringBitmap) {
     }
 }
 
+/// A stored set.
+pub(super) fn read(stored: &[u8]) -> RoaringBitmap {
+    match stored.split_first() {
+        // The blocks' CRCs held, so this is what was serialized: it needs no other check.
+        Some((0, bytes)) => RoaringBitmap::deserialize_unchecked_from(bytes).unwrap_or_default(),
+        _ => {
+            let mut set = RoaringBitmap::new();
+            add(stored, 0, &mut set);
+            set
+        }
+    }
+}
+
 /// Adds a stored set, each number raised by `shift`.
 pub(super) fn add(stored: &[u8], shift: u32, set: &mut RoaringBitmap) {
     let Some((kind, bytes)) = stored.split_first() else { return };
     if *kind == 0 {
-        // The blocks' CRCs held, so this is what was serialized.
-        let bitmap = RoaringBitmap::deserialize_from(bytes).unwrap_or_default();
+        let bitmap = read(stored);
         if shift == 0 {
             *set |= bitmap;
         } else {

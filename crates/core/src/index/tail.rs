@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
 use parking_lot::{RwLock, RwLockWriteGuard};
-use roaring::RoaringBitmap;
+use roaring::{MultiOps, RoaringBitmap};
 
 use super::hash::id_hash;
 use super::{EntityEntry, Extent, LOST, Stretch, ZONE_EVENTS, Zone};
@@ -277,19 +277,13 @@ impl Tail {
 
     pub(crate) fn with_facts(&self, facts: &[String]) -> RoaringBitmap {
         let entries = self.entries.read();
-        let bitmaps = facts.iter().filter_map(|fact| entries.facts.value(fact));
-        bitmaps.fold(RoaringBitmap::new(), |hits, bitmap| hits | bitmap)
+        facts.iter().filter_map(|fact| entries.facts.value(fact)).union()
     }
 
     pub(crate) fn with_scopes(&self, patterns: &[Pattern]) -> RoaringBitmap {
         let entries = self.entries.read();
-        let mut hits = RoaringBitmap::new();
-        for (scope, bitmap) in entries.scopes.iter() {
-            if patterns.iter().any(|pattern| pattern.matches(scope)) {
-                hits |= bitmap;
-            }
-        }
-        hits
+        let wanted = |scope: &str| patterns.iter().any(|pattern| pattern.matches(scope));
+        entries.scopes.iter().filter(|(scope, _)| wanted(scope)).map(|(_, set)| set).union()
     }
 
     pub(crate) fn with_tag(&self, tag: &str) -> RoaringBitmap {
