@@ -44,20 +44,21 @@ impl Map {
     /// Fails with `WouldWait` if this thread must not wait, and touching a range could make it.
     #[inline]
     pub(crate) fn at_hand(&self, range: &Range<usize>) -> Result<()> {
-        match patience::impatient_since() {
-            None => Ok(()),
-            Some(now) => {
-                patience::spend(0)?;
-                if self.is_resident(range, now) { Ok(()) } else { Err(Error::WouldWait) }
-            }
-        }
+        self.for_work(range, 0)
     }
 
     /// As [`Map::at_hand`], for a thread that is about to work through the range.
     #[inline]
     pub(crate) fn ready(&self, range: &Range<usize>) -> Result<()> {
-        self.at_hand(range)?;
-        patience::spend(range.len())
+        self.for_work(range, range.len())
+    }
+
+    #[inline]
+    fn for_work(&self, range: &Range<usize>, bytes: usize) -> Result<()> {
+        match patience::access(bytes)? {
+            Some(now) if !self.is_resident(range, now) => Err(Error::WouldWait),
+            _ => Ok(()),
+        }
     }
 
     /// Starts reading a range that will be touched soon, without waiting for it.

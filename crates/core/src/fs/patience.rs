@@ -16,19 +16,21 @@ const BYTES: usize = 256 << 10;
 /// How long it may take. Twice as long would be noticed in an event loop.
 const TIME: Duration = Duration::from_millis(1);
 /// The time is looked at once in so many accesses.
-const ACCESSES_PER_LOOK: u32 = 16;
+const ACCESSES_PER_LOOK: u32 = 32;
 
-/// What is left of a step's allowance.
-#[derive(Debug, Clone, Copy)]
+/// What is left of a step's allowance. In cells, because every access takes from it.
+#[derive(Debug)]
 struct Allowance {
-    bytes: usize,
-    started: Instant,
-    moment: Moment,
-    accesses: u32,
+    /// When the step began; `None` on a patient thread.
+    since: Cell<Option<(Moment, Instant)>>,
+    bytes: Cell<usize>,
+    accesses: Cell<u32>,
 }
 
 thread_local! {
-    static ALLOWANCE: Cell<Option<Allowance>> = const { Cell::new(None) };
+    static ALLOWANCE: Allowance = const {
+        Allowance { since: Cell::new(None), bytes: Cell::new(0), accesses: Cell::new(0) }
+    };
 }
 
 /// Gives the thread back its patience, also when the step panics.
@@ -36,47 +38,55 @@ struct Restore;
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        ALLOWANCE.set(None);
+        ALLOWANCE.with(|allowance| allowance.since.set(None));
     }
 }
 
 /// Runs a step that must neither wait for the disk nor take long.
 pub(crate) fn without_waiting<T>(step: impl FnOnce() -> Result<T>) -> Result<T> {
-    let (started, moment) = (Instant::now(), Moment::now());
-    ALLOWANCE.set(Some(Allowance { bytes: BYTES, started, moment, accesses: 0 }));
+    ALLOWANCE.with(|allowance| {
+        allowance.since.set(Some(Moment::with_instant()));
+        allowance.bytes.set(BYTES);
+        allowance.accesses.set(0);
+    });
     let _restore = Restore;
     step()
 }
 
-/// When the current step began, on a thread that must not wait.
-#[inline]
-pub(super) fn impatient_since() -> Option<Moment> {
-    ALLOWANCE.get().map(|allowance| allowance.moment)
-}
-
 /// Whether the thread must not wait.
 pub(crate) fn is_impatient() -> bool {
-    impatient_since().is_some()
+    ALLOWANCE.with(|allowance| allowance.since.get().is_some())
 }
 
 /// Takes work on so many bytes from the allowance. Costs nothing on a patient thread.
 #[inline]
 pub(crate) fn spend(bytes: usize) -> Result<()> {
-    match ALLOWANCE.get() {
-        None => Ok(()),
-        Some(allowance) => spend_of(allowance, bytes),
-    }
+    access(bytes).map(|_| ())
 }
 
-fn spend_of(mut allowance: Allowance, bytes: usize) -> Result<()> {
-    allowance.bytes = allowance.bytes.checked_sub(bytes).ok_or(Error::WouldWait)?;
-    allowance.accesses += 1;
-    let look = allowance.accesses.is_multiple_of(ACCESSES_PER_LOOK);
-    if look && allowance.started.elapsed() > TIME {
-        return Err(Error::WouldWait);
+/// As [`spend`]; gives when the current step began, on a thread that must not wait.
+#[inline]
+pub(super) fn access(bytes: usize) -> Result<Option<Moment>> {
+    ALLOWANCE.with(|allowance| match allowance.since.get() {
+        None => Ok(None),
+        Some((moment, started)) => allowance.take(bytes, started).map(|()| Some(moment)),
+    })
+}
+
+impl Allowance {
+    #[inline]
+    fn take(&self, bytes: usize, started: Instant) -> Result<()> {
+        let accesses = self.accesses.get().wrapping_add(1);
+        self.accesses.set(accesses);
+        let look = accesses.is_multiple_of(ACCESSES_PER_LOOK);
+        match self.bytes.get().checked_sub(bytes) {
+            Some(left) if !look || started.elapsed() <= TIME => {
+                self.bytes.set(left);
+                Ok(())
+            }
+            _ => Err(Error::WouldWait),
+        }
     }
-    ALLOWANCE.set(Some(allowance));
-    Ok(())
 }
 
 #[cfg(test)]
@@ -86,18 +96,18 @@ mod tests {
     #[test]
     fn a_patient_thread_may_do_anything() {
         assert!(spend(usize::MAX).is_ok());
-        assert!(impatient_since().is_none());
+        assert!(!is_impatient());
     }
 
     #[test]
     fn an_impatient_step_ends_when_its_bytes_are_used_up_and_patience_comes_back() {
         let step = without_waiting(|| {
             spend(BYTES)?;
-            assert!(impatient_since().is_some());
+            assert!(is_impatient());
             spend(1)
         });
         assert!(matches!(step, Err(Error::WouldWait)));
-        assert!(impatient_since().is_none());
+        assert!(!is_impatient());
     }
 
     #[test]

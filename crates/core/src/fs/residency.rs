@@ -16,8 +16,15 @@ pub(crate) struct Moment(u32);
 
 impl Moment {
     pub(crate) fn now() -> Self {
+        Self::with_instant().0
+    }
+
+    /// The current moment, and the instant that it was taken from.
+    pub(super) fn with_instant() -> (Self, Instant) {
         static START: OnceLock<Instant> = OnceLock::new();
-        Self(START.get_or_init(Instant::now).elapsed().as_secs() as u32 + 1)
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(*START.get_or_init(|| now));
+        (Self(passed.as_secs() as u32 + 1), now)
     }
 }
 
@@ -32,7 +39,8 @@ struct Window {
 /// The windows of a mapping.
 #[derive(Debug)]
 pub(super) struct Residency {
-    page: usize,
+    /// Bytes of a page, as a power of two.
+    page_bits: u32,
     windows: Box<[Window]>,
 }
 
@@ -41,7 +49,7 @@ impl Residency {
         let page = rustix::param::page_size();
         let count = length.div_ceil(page * WINDOW_PAGES);
         let windows = (0..count).map(|_| Window::default()).collect();
-        Self { page, windows }
+        Self { page_bits: page.trailing_zeros(), windows }
     }
 
     /// Whether all pages of a range of bytes are in memory. `ask` fills in a byte for each page from
@@ -52,8 +60,8 @@ impl Residency {
         now: Moment,
         ask: impl Fn(usize, &mut [u8; WINDOW_PAGES]) -> bool,
     ) -> bool {
-        let last = range.end.saturating_sub(1) / self.page;
-        let mut page = range.start / self.page;
+        let last = range.end.saturating_sub(1) >> self.page_bits;
+        let mut page = range.start >> self.page_bits;
         while page <= last {
             let window = page / WINDOW_PAGES;
             let next = (window + 1) * WINDOW_PAGES;
@@ -113,7 +121,7 @@ mod tests {
     #[test]
     fn a_window_is_asked_about_once_until_a_page_is_missing_or_the_answer_is_old() {
         let residency = Residency::new(1 << 20);
-        let page = residency.page;
+        let page = 1 << residency.page_bits;
         let asked = Cell::new(0);
         let ask = |first: usize, answer: &mut [u8; WINDOW_PAGES]| {
             asked.set(asked.get() + 1);

@@ -4,7 +4,7 @@
 //!
 //! Written once, front to back; never synced: after a power cut the CRCs say what of it is whole.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,14 +127,9 @@ impl Blocks {
         }
         let place = BLOCK + range.start..BLOCK + range.end;
         self.bytes.at_hand(&place)?;
-        let mut unchecked = (range.start / BLOCK..=(range.end - 1) / BLOCK)
-            .filter(|block| !self.is_checked(*block))
-            .peekable();
-        if unchecked.peek().is_some() {
-            self.bytes.ask_ahead(&place);
-        }
-        for block in unchecked {
-            self.check(block)?;
+        let blocks = range.start / BLOCK..=(range.end - 1) / BLOCK;
+        if !blocks.clone().all(|block| self.is_checked(block)) {
+            self.check_all(blocks, &place)?;
         }
         self.bytes.get(place).ok_or_else(|| self.damaged())
     }
@@ -165,7 +160,13 @@ impl Blocks {
         }
     }
 
+    /// Checks those of some blocks that nobody touched before.
     #[cold]
+    fn check_all(&self, blocks: RangeInclusive<usize>, place: &Range<usize>) -> Result<()> {
+        self.bytes.ask_ahead(place);
+        blocks.filter(|block| !self.is_checked(*block)).try_for_each(|block| self.check(block))
+    }
+
     fn check(&self, block: usize) -> Result<()> {
         let stored = self.stored_crc(block)?;
         if stored != self.crc_of(1 + block, self.block(1 + block)?) {

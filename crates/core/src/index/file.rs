@@ -294,6 +294,17 @@ impl IndexFile {
         Ok(self.local_at(locals, nth))
     }
 
+    /// The local numbers of some of an entity's events.
+    pub(crate) fn postings(&self, entry: &EntityEntry, events: Range<u32>) -> Result<Vec<u32>> {
+        let found = self.table(|sections| &sections.entities).at(entry.slot)?;
+        let (_, locals) = self.entity_of(&found)?;
+        let bytes = local_bytes(self.header.count);
+        let stored = locals.get(events.start as usize * bytes..events.end as usize * bytes);
+        let mut postings = Vec::with_capacity(events.len());
+        self.each_local(stored.ok_or_else(|| self.blocks.damaged())?, |local| postings.push(local));
+        Ok(postings)
+    }
+
     /// Every entity with its newest event: name, version, local number.
     pub(super) fn each_entity(
         &self,

@@ -144,6 +144,11 @@ impl Part {
         answer!(self, part => part.posting(entry, nth))
     }
 
+    /// Local numbers of some of an entity's events here, in their order.
+    pub(crate) fn postings(&self, entry: &EntityEntry, events: Range<u32>) -> Result<Vec<u32>> {
+        answer!(self, part => part.postings(entry, events))
+    }
+
     /// Entities in bytewise order: those that start with `prefix` and come after `after`.
     pub(crate) fn names(
         &self,

@@ -27,11 +27,10 @@ fn group_bytes(width: usize) -> usize {
 impl Place {
     /// The offset of an event that the part has.
     pub(super) fn offset(&self, blocks: &Blocks, local: u32) -> Result<u32> {
-        let group = self.group_of(local);
-        let first = u32_at(blocks.get(group..group + 4)?, 0);
-        let distance = blocks.get(self.place_of(local))?;
-        let distance = distance.iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
-        Ok(first.wrapping_add(distance))
+        let bytes = blocks.get(self.group_of(local)..self.place_of(local).end)?;
+        let distance = bytes.iter().rev().take(self.width);
+        let distance = distance.fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+        Ok(u32_at(bytes, 0).wrapping_add(distance))
     }
 
     /// Where an event's group begins.

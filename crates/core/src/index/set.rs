@@ -48,15 +48,13 @@ pub(super) fn put(out: &mut Vec<u8>, set: &RoaringBitmap) {
 
 /// A stored set.
 pub(super) fn read(stored: &[u8]) -> RoaringBitmap {
-    match stored.split_first() {
+    if let Some((0, bytes)) = stored.split_first() {
         // The blocks' CRCs held, so this is what was serialized: it needs no other check.
-        Some((0, bytes)) => RoaringBitmap::deserialize_unchecked_from(bytes).unwrap_or_default(),
-        _ => {
-            let mut set = RoaringBitmap::new();
-            add(stored, 0, &mut set);
-            set
-        }
+        return RoaringBitmap::deserialize_unchecked_from(bytes).unwrap_or_default();
     }
+    let mut set = RoaringBitmap::new();
+    add(stored, 0, &mut set);
+    set
 }
 
 /// Adds a stored set, each number raised by `shift`.

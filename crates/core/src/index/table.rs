@@ -61,12 +61,9 @@ impl<'a> Table<'a> {
         if end > self.place.entries.end {
             return Err(damaged());
         }
-        let entry = Entry {
-            name: self.blocks.get(name..value)?,
-            value: self.blocks.get(value..end)?,
-            at: at as u32,
-        };
-        Ok((entry, end - self.place.entries.start))
+        let both = self.blocks.get(name..end)?;
+        let (name, value) = both.split_at_checked(name_length).ok_or_else(damaged)?;
+        Ok((Entry { name, value, at: at as u32 }, end - self.place.entries.start))
     }
 
     /// The entry that was found at a place before.

@@ -215,6 +215,16 @@ impl Tail {
         entity.and_then(|entity| entity.postings.get(nth as usize).copied())
     }
 
+    pub(crate) fn postings(&self, entry: &EntityEntry, events: Range<u32>) -> Vec<u32> {
+        let entries = self.entries.read();
+        let entity = entries.entities.get(entry.slot);
+        let events = events.start as usize..events.end as usize;
+        entity
+            .and_then(|entity| entity.postings.get(events))
+            .map(<[u32]>::to_vec)
+            .unwrap_or_default()
+    }
+
     pub(crate) fn names(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
         let entries = self.entries.read();
         let wanted = |name: &&str| name.starts_with(prefix) && after.is_none_or(|a| *name > a);

@@ -189,11 +189,9 @@ fn few_events(
     }
     let mut hits = Vec::new();
     for entry in &entries {
-        for nth in 0..entry.count {
-            hits.extend(part.posting(entry, nth)?.filter(|local| range.contains(local)));
-        }
+        hits.extend(part.postings(entry, 0..entry.count)?);
     }
-    hits.retain(|local| *local != LOST);
+    hits.retain(|local| *local != LOST && range.contains(local));
     hits.sort_unstable();
     hits.dedup();
     Ok(Some(hits))

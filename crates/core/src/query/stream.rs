@@ -4,8 +4,11 @@ use std::ops::Range;
 
 use super::plan::Hit;
 use crate::error::{Error, Result};
-use crate::index::{EntityEntry, LOST};
+use crate::index::{EntityEntry, LOST, Part};
 use crate::view::View;
+
+/// Events whose places are looked up together.
+const AT_ONCE: u32 = 256;
 
 /// Enumerates an entity's events by version.
 #[derive(Debug)]
@@ -16,12 +19,47 @@ pub(super) struct Stream {
     holders: Holders,
     /// Forwards: the parts that are to come, the next one last.
     collected: Option<Vec<(usize, EntityEntry)>>,
-    current: Option<(usize, EntityEntry, Range<u32>)>,
+    current: Option<Postings>,
     /// The version that has to come next.
     expected: Option<u64>,
     /// Positions of the events handed out first and last.
     first: Option<u64>,
     last: Option<u64>,
+}
+
+/// Events of the entity in a part that are wanted yet.
+#[derive(Debug)]
+struct Postings {
+    part: usize,
+    entry: EntityEntry,
+    events: Range<u32>,
+    /// Local numbers of the next ones, the first of them last.
+    ahead: Vec<u32>,
+}
+
+impl Postings {
+    /// The version and the local number of the next event.
+    fn next(&mut self, index: &Part, backwards: bool) -> Result<Option<(u64, u32)>> {
+        if self.ahead.is_empty() && !self.events.is_empty() {
+            self.look_ahead(index, backwards)?;
+        }
+        let nth = if backwards { self.events.next_back() } else { self.events.next() };
+        let version = nth.map(|nth| self.entry.first_version + u64::from(nth));
+        Ok(version.zip(self.ahead.pop()))
+    }
+
+    fn look_ahead(&mut self, index: &Part, backwards: bool) -> Result<()> {
+        let Range { start, end } = self.events;
+        if backwards {
+            let start = start.max(end.saturating_sub(AT_ONCE));
+            self.ahead = index.postings(&self.entry, start..end)?;
+        } else {
+            let end = end.min(start.saturating_add(AT_ONCE));
+            self.ahead = index.postings(&self.entry, start..end)?;
+            self.ahead.reverse();
+        }
+        Ok(())
+    }
 }
 
 /// The parts that hold an entity, from the newest to the oldest. Each says where the entity's event
@@ -76,21 +114,19 @@ impl Stream {
 
     pub(super) fn next(&mut self, view: &View) -> Result<Option<Hit>> {
         loop {
-            if let Some((part, entry, range)) = &mut self.current {
-                let nth = if self.backwards { range.next_back() } else { range.next() };
-                if let (Some(nth), Some(index)) = (nth, view.parts().get(*part)) {
-                    let local = index.posting(entry, nth)?.unwrap_or_default();
-                    let version = entry.first_version + u64::from(nth);
-                    if local == LOST || self.expected.is_some_and(|expected| expected != version) {
-                        return Err(self.lost(view, version));
-                    }
-                    let next =
-                        if self.backwards { version.checked_sub(1) } else { Some(version + 1) };
-                    self.expected = next;
-                    self.last = Some(index.base() + u64::from(local));
-                    self.first = self.first.or(self.last);
-                    return Ok(Some(Hit { part: *part, local, check: false }));
+            if let Some(postings) = &mut self.current
+                && let Some(index) = view.parts().get(postings.part)
+                && let Some((version, local)) = postings.next(index, self.backwards)?
+            {
+                if local == LOST || self.expected.is_some_and(|expected| expected != version) {
+                    return Err(self.lost(view, version));
                 }
+                let part = postings.part;
+                let next = if self.backwards { version.checked_sub(1) } else { Some(version + 1) };
+                self.expected = next;
+                self.last = Some(index.base() + u64::from(local));
+                self.first = self.first.or(self.last);
+                return Ok(Some(Hit { part, local, check: false }));
             }
             if !self.next_part(view)? {
                 return self.end(view);
@@ -138,7 +174,8 @@ impl Stream {
             let low = self.versions.start.saturating_sub(entry.first_version);
             let high = self.versions.end.saturating_sub(entry.first_version).min(u64::from(seen));
             if low < high {
-                self.current = Some((part, entry, low as u32..high as u32));
+                let events = low as u32..high as u32;
+                self.current = Some(Postings { part, entry, events, ahead: Vec::new() });
                 return Ok(true);
             }
             let beyond = if self.backwards {
