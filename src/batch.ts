@@ -65,6 +65,8 @@ export class EventBatch {
   /** Whether nothing comes behind it. */
   readonly last: boolean
   readonly #bytes: Uint8Array
+  /** Where the batch begins in them. */
+  readonly #at: number
   // Kept beside the bytes, which give them by a call each time.
   readonly #buffer: ArrayBuffer
   readonly #byteOffset: number
@@ -80,30 +82,36 @@ export class EventBatch {
   #links: Bytes | undefined
   #linksFrom = 0
 
-  constructor(bytes: Uint8Array, source: BatchSource | undefined) {
-    const { buffer, byteOffset, byteLength } = bytes
-    const view = new DataView(buffer, byteOffset, byteLength)
-    const flags = view.getUint32(HEADER.flags, true)
+  /** `view` is of all the bytes; the batch begins at `at`. */
+  constructor(
+    bytes: Uint8Array,
+    source: BatchSource | undefined,
+    at = 0,
+    view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+  ) {
+    const flags = view.getUint32(at + HEADER.flags, true)
     this.view = view
-    this.count = view.getUint32(HEADER.count, true)
+    this.count = view.getUint32(at + HEADER.count, true)
     this.last = (flags & FLAG_LAST) !== 0
     this.#bytes = bytes
-    this.#buffer = buffer as ArrayBuffer
-    this.#byteOffset = byteOffset
+    this.#at = at
+    this.#buffer = bytes.buffer as ArrayBuffer
+    this.#byteOffset = bytes.byteOffset + at
     this.#source = source
     this.#hasPreviousLinks = (flags & FLAG_PREVIOUS_LINKS) !== 0
-    this.#rowsAt = view.getUint32(HEADER.rowsAt, true)
-    this.#symbolsAt = view.getUint32(HEADER.symbolsAt, true)
+    this.#rowsAt = at + view.getUint32(at + HEADER.rowsAt, true)
+    this.#symbolsAt = at + view.getUint32(at + HEADER.symbolsAt, true)
   }
 
   /** The head that bounds the read; -1 of an empty log. */
   get head(): number {
-    return this.view.getFloat64(HEADER.head, true)
+    return this.view.getFloat64(this.#at + HEADER.head, true)
   }
 
-  /** The bytes, for decoding text. */
+  /** The bytes from the batch's first one on, for decoding text. */
   get text(): Buffer {
-    this.#text ??= Buffer.from(this.#buffer, this.#byteOffset, this.#bytes.byteLength)
+    const length = this.#bytes.byteLength - this.#at
+    this.#text ??= Buffer.from(this.#buffer, this.#byteOffset, length)
     return this.#text
   }
 
@@ -191,7 +199,7 @@ export class EventBatch {
   }
 
   id(row: number): string {
-    return readUuid(this.#bytes, this.#idAt(row))
+    return readUuid(this.#bytes, this.#at + this.#idAt(row))
   }
 
   clock(row: number): Bytes {
@@ -201,7 +209,7 @@ export class EventBatch {
   tags(row: number): readonly string[] {
     const count = this.view.getUint8(row + ROW.tagCount)
     if (count === 0) return NO_TAGS
-    const at = this.view.getUint32(row + ROW.fixed, true)
+    const at = this.#at + this.view.getUint32(row + ROW.fixed, true)
     const tags: string[] = []
     for (let i = 0; i < count; i++) tags.push(this.symbol(this.view.getUint32(at + i * 4, true)))
     return Object.freeze(tags)

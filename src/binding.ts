@@ -29,9 +29,10 @@ export interface NativeStore {
   unref(): void
   // The calls `…Now` answer at once or not at all: a length of -1 (NaN of `versionNow`) means that
   // they would have to wait, and that the other call has to be used. They put a batch into `out`.
-  latestNow(entity: string, out: Uint8Array): number
+  // Those of one event put it into `out` from `at` on, and give -n if there is no room for n bytes.
+  latestNow(entity: string, out: Uint8Array, at: number): number
   latestAsync(entity: string): Promise<Uint8Array | null>
-  eventNow(position: number, out: Uint8Array): number
+  eventNow(position: number, out: Uint8Array, at: number): number
   eventAsync(position: number): Promise<Uint8Array | null>
   versionNow(entity: string): number
   versionAsync(entity: string): Promise<number>

@@ -252,7 +252,12 @@ export function decodeEvents(bytes: Uint8Array, source: BatchSource): Decoded<Re
 }
 
 /** The event of a batch that has exactly one. */
-export function decodeEvent(bytes: Uint8Array, source: BatchSource): RecordedEvent {
-  const batch = new EventBatch(bytes, source)
+export function decodeEvent(
+  bytes: Uint8Array,
+  source: BatchSource,
+  at?: number,
+  view?: DataView,
+): RecordedEvent {
+  const batch = new EventBatch(bytes, source, at, view)
   return new LogEvent(batch, batch.row(0))
 }

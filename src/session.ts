@@ -13,6 +13,25 @@ export interface Waiting {
 /** Room for an answer that comes at once: twice what the engine packs without waiting. */
 const ANSWER_BYTES = 128 << 10
 
+/** What the engine gives if it cannot answer at once. */
+const WOULD_WAIT = -1
+/** Bytes that events read one by one share. Whoever keeps one of them keeps them all. */
+const SLAB_BYTES = 16 << 10
+
+/** Memory that the engine puts single events into, one behind the other. */
+export class Slab {
+  readonly bytes: Uint8Array
+  readonly view: DataView
+  /** Where the next event goes. */
+  at = 0
+
+  constructor(length: number) {
+    const bytes = Buffer.allocUnsafeSlow(length)
+    this.bytes = bytes
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, length)
+  }
+}
+
 /** What the events of a store share. Outlives the store, for as long as there are events of it. */
 class SharedSource implements BatchSource {
   readonly symbols = new SymbolCache()
@@ -38,6 +57,7 @@ export class Session {
   #closed = false
   #source: BatchSource | undefined
   #answer: Buffer | undefined
+  #slab: Slab | undefined
 
   constructor(native: NativeStore) {
     this.#native = native
@@ -56,6 +76,20 @@ export class Session {
   get source(): BatchSource {
     this.#source ??= new SharedSource(this.native.links())
     return this.#source
+  }
+
+  /** Where the engine puts single events. */
+  get slab(): Slab {
+    this.#slab ??= new Slab(SLAB_BYTES)
+    return this.#slab
+  }
+
+  /** Has the engine put an event into the slab, or into a new one if it has no room: the event's length. */
+  place(read: (slab: Slab) => number): number {
+    const length = read(this.slab)
+    if (length >= WOULD_WAIT) return length
+    this.#slab = new Slab(Math.max(-length, SLAB_BYTES))
+    return read(this.#slab)
   }
 
   /** Where the engine puts an answer that comes at once. */
@@ -84,6 +118,7 @@ export class Session {
     this.#closed = true
     this.#source = undefined
     this.#answer = undefined
+    this.#slab = undefined
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const read of waiting) read.fail(closed())

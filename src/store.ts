@@ -20,7 +20,7 @@ import {
 import { describe, wellFormed } from './packer.js'
 import { LogQuery } from './query.js'
 import { PlainReading } from './reading.js'
-import { Session } from './session.js'
+import { Session, type Slab } from './session.js'
 import type {
   AppendOptions,
   Damage,
@@ -273,11 +273,11 @@ export class Store implements AsyncDisposable {
   latest<E extends EventType = EventType>(entity: string): Promise<RecordedEvent<E> | undefined> {
     try {
       const name = wellFormed(entity, 'entity')
-      const { native, source, answer } = this.#session
-      const length = native.latestNow(name, answer)
+      const { native, source } = this.#session
+      const length = this.#session.place((slab) => native.latestNow(name, slab.bytes, slab.at))
       return length < 0
         ? native.latestAsync(name).then((bytes) => eventOrNone<E>(bytes, source), rethrow)
-        : Promise.resolve(this.#answered<E>(length))
+        : Promise.resolve(eventIn<E>(this.#session.slab, length, source))
     } catch (error) {
       return Promise.reject(fromNative(error))
     }
@@ -287,20 +287,14 @@ export class Store implements AsyncDisposable {
   event<E extends EventType = EventType>(position: number): Promise<RecordedEvent<E> | undefined> {
     try {
       const number = integer(position, 'position', 0, Number.MAX_SAFE_INTEGER)
-      const { native, source, answer } = this.#session
-      const length = native.eventNow(number, answer)
+      const { native, source } = this.#session
+      const length = this.#session.place((slab) => native.eventNow(number, slab.bytes, slab.at))
       return length < 0
         ? native.eventAsync(number).then((bytes) => eventOrNone<E>(bytes, source), rethrow)
-        : Promise.resolve(this.#answered<E>(length))
+        : Promise.resolve(eventIn<E>(this.#session.slab, length, source))
     } catch (error) {
       return Promise.reject(fromNative(error))
     }
-  }
-
-  /** The event that the engine answered with at once. */
-  #answered<E extends EventType>(length: number): RecordedEvent<E> | undefined {
-    const bytes = length === 0 ? null : this.#session.takeAnswer(length)
-    return eventOrNone(bytes, this.#session.source)
   }
 
   /** The version of an entity's newest event; -1 if it has none. */
@@ -528,6 +522,18 @@ function eventOrNone<E extends EventType>(
   source: BatchSource,
 ): RecordedEvent<E> | undefined {
   return bytes === null ? undefined : (decodeEvent(bytes, source) as RecordedEvent<E>)
+}
+
+/** The event that the engine has put into a slab, if its length is not 0. */
+function eventIn<E extends EventType>(
+  slab: Slab,
+  length: number,
+  source: BatchSource,
+): RecordedEvent<E> | undefined {
+  if (length === 0) return undefined
+  const event = decodeEvent(slab.bytes, source, slab.at, slab.view) as RecordedEvent<E>
+  slab.at += length
+  return event
 }
 
 function rethrow(error: unknown): never {

@@ -177,6 +177,23 @@ onEachBackend((make) => {
       expect(await store.event(Number.MAX_SAFE_INTEGER)).toBeUndefined()
     })
 
+    test('of any size keep their events whole beside one another', async () => {
+      const sizes = [0, 1, 300, 9000, 300, 40_000, 8000, 300_000, 17]
+      const payload = (nth: number) => new Uint8Array(sizes[nth] as number).fill(nth)
+      for (const nth of sizes.keys()) {
+        await store.append({ entity: `of:${nth}`, fact: 'f', tags: ['t'], payload: payload(nth) })
+      }
+      const found = await Promise.all(sizes.map((_, nth) => store.latest(`of:${nth}`)))
+      for (const [nth, event] of found.entries()) {
+        expect(event?.entity).toBe(`of:${nth}`)
+        expect(event?.tags).toEqual(['t'])
+        expect(Buffer.compare(event?.bytes() as Uint8Array, payload(nth))).toBe(0)
+        const same = await store.event(event?.position as number)
+        expect(same?.id).toBe(event?.id)
+        expect(same?.link).toEqual(event?.link)
+      }
+    })
+
     test('give the latest event and the version of an entity', async () => {
       expect((await store.latest('a'))?.version).toBe(1)
       expect(await store.version('a')).toBe(1)

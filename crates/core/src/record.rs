@@ -9,8 +9,8 @@ use crate::limits::CLOCK_MAX_BYTES;
 pub(crate) const LINK_AT: usize = 8;
 /// Offset of the distance to the frame's start, whose header has the recorded time.
 const DISTANCE_AT: usize = LINK_AT + 32;
-/// Bytes that [`glance`] looks at.
-pub(crate) const GLANCE_LEN: usize = DISTANCE_AT + 4;
+/// Bytes that [`glance`] looks at: up to the reference to the entity, and with it.
+pub(crate) const GLANCE_LEN: usize = FIXED_LEN + 5;
 /// Offset of the flags.
 const FLAGS_AT: usize = DISTANCE_AT + 4;
 /// CRC, length, link, distance, flags: what every record has at least.
@@ -70,10 +70,21 @@ pub(crate) fn bounded(bytes: &[u8]) -> Option<&[u8]> {
     if length < FIXED_LEN { None } else { bytes.get(..length) }
 }
 
-/// Length and distance of the record at the start of `bytes`, unchecked.
+/// What the first bytes of a record say, unchecked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Glance {
+    pub(crate) length: u32,
+    pub(crate) distance: u32,
+    /// Where the entity's name is defined.
+    pub(crate) entity: u32,
+}
+
+/// Looks at the record at the start of `bytes`.
 #[inline]
-pub(crate) fn glance(bytes: &[u8]) -> (u32, u32) {
-    (u32_at(bytes, 4), u32_at(bytes, DISTANCE_AT))
+pub(crate) fn glance(bytes: &[u8]) -> Glance {
+    let mut rest = Reader::new(bytes.get(FIXED_LEN..).unwrap_or_default());
+    let entity = reference(&mut rest).unwrap_or_default();
+    Glance { length: u32_at(bytes, 4), distance: u32_at(bytes, DISTANCE_AT), entity }
 }
 
 /// The distance in positions to the entity's previous event, of a record that starts with `bytes`,

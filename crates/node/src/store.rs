@@ -202,15 +202,16 @@ impl NativeStore {
         self.live().map_or(Ok(()), |live| live.outcomes.keep_alive(env, false))
     }
 
-    /// Puts the newest event of an entity into `out` as a packed batch: its length, 0 if there is none,
-    /// -1 if that would mean waiting or `out` is too short.
+    /// Puts the newest event of an entity into `out` from `at` on, as a packed batch: its length, 0 if
+    /// there is none, -1 if that would mean waiting, -n if there is no room for the n bytes.
     #[napi(catch_unwind)]
     pub fn latest_now(
         &self,
         entity: String,
         #[napi(ts_arg_type = "Uint8Array")] out: Out<'_>,
+        at: u32,
     ) -> Result<i32> {
-        self.point_read(out, |store| store.latest(&entity))
+        self.point_read(out, at, |store| store.latest(&entity))
     }
 
     /// As `latest_now`, on another thread.
@@ -229,8 +230,9 @@ impl NativeStore {
         &self,
         position: f64,
         #[napi(ts_arg_type = "Uint8Array")] out: Out<'_>,
+        at: u32,
     ) -> Result<i32> {
-        self.point_read(out, |store| store.event(whole(position)))
+        self.point_read(out, at, |store| store.event(whole(position)))
     }
 
     /// As `event_now`, on another thread.
@@ -343,12 +345,17 @@ impl NativeStore {
     fn point_read(
         &self,
         out: &mut [u8],
+        at: u32,
         read: impl FnOnce(&Store) -> tetralog_core::Result<Option<Vec<u8>>>,
     ) -> Result<i32> {
         let batch = self.engine().and_then(|store| store.without_waiting(read));
         Ok(match batch.map_err(|error| to_js(&error))? {
             Some(None) => 0,
-            Some(Some(batch)) => put(Some(&batch), out),
+            Some(Some(batch)) => {
+                let out = out.get_mut(at as usize..).unwrap_or_default();
+                let length = i32::try_from(batch.len()).unwrap_or(i32::MAX);
+                if put(Some(&batch), out) == WOULD_WAIT { -length } else { length }
+            }
             None => WOULD_WAIT,
         })
     }

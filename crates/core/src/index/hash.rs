@@ -47,10 +47,19 @@ pub(super) fn first_from(
     wanted: u64,
     word: impl Fn(usize) -> Result<u64>,
 ) -> Result<usize> {
+    first_near(count, scaled(wanted, count), wanted, word)
+}
+
+/// As [`first_from`], from a guess below `count`.
+pub(super) fn first_near(
+    count: usize,
+    guess: usize,
+    wanted: u64,
+    word: impl Fn(usize) -> Result<u64>,
+) -> Result<usize> {
     if count == 0 {
         return Ok(0);
     }
-    let guess = scaled(wanted, count);
     let (mut low, mut high, mut step) = (0, guess, 1);
     if word(guess)? < wanted {
         low = guess + 1;
@@ -88,6 +97,10 @@ mod tests {
                     for wanted in [near.saturating_sub(1), near, near.saturating_add(1)] {
                         let found = first_from(count, wanted, |n| Ok(all[n])).unwrap();
                         assert_eq!(found, all.partition_point(|word| *word < wanted));
+                        for guess in [0, count / 3, count.saturating_sub(1)] {
+                            let near = first_near(count, guess, wanted, |n| Ok(all[n])).unwrap();
+                            assert_eq!(near, found, "whatever the guess was");
+                        }
                     }
                 }
             }

@@ -10,6 +10,7 @@ use crate::chain::{GENESIS, Hash};
 use crate::error::Result;
 use crate::frame::HEADER_LEN;
 use crate::fs::{Moment, patience};
+use crate::record::Glance;
 use crate::segment::Segment;
 use crate::view::{FoundRecord, View, record_at};
 
@@ -19,6 +20,8 @@ const GROUP: usize = 128;
 const RECORD_GUESS: u64 = 512;
 /// What of a record is brought into the processor's cache before it is read.
 const PREFETCHED: u64 = 384;
+/// What the definition of a name is assumed to take.
+const NAME_GUESS: u64 = 64;
 /// A scan asks for the log in pieces of this size, one ahead of the one it reads.
 const PIECE: u64 = 2 << 20;
 /// Bytes of the first allocation for a batch of one.
@@ -114,17 +117,20 @@ impl Fetch {
         }
     }
 
-    /// Asks for what the first bytes of the records show to be needed too: the rest of a long one, and
-    /// the header of its frame.
+    /// Asks for what the first bytes of the records show to be needed too: the rest of a long one, the
+    /// header of its frame, and the name of its entity.
     fn ask_for_rest(&self, view: &View, may_wait: bool, now: Moment) -> Result<()> {
         for (segment, offset) in self.places(view) {
-            let Some((length, distance)) = segment.glance(offset)? else {
+            let Some(Glance { length, distance, entity }) = segment.glance(offset)? else {
                 continue;
             };
             let header = frame_header(offset, distance);
+            let name = u64::from(entity)..u64::from(entity) + NAME_GUESS;
             segment.prefetch(&header);
+            segment.prefetch(&name);
             if may_wait {
                 segment.ask_ahead(header, now);
+                segment.ask_ahead(name, now);
                 segment.ask_ahead(offset + RECORD_GUESS..offset + u64::from(length), now);
             }
         }

@@ -14,7 +14,7 @@ use crate::error::{AtPath, Damage, Error, Result};
 use crate::frame::{DEFINITION_HEADER_LEN, FrameHeader, HEADER_LEN, RunningHash};
 use crate::fs::{File, Fs, Map, Moment, OpenMode, patience, read_exact_at};
 use crate::limits::{ENTITY_MAX_BYTES, FRAME_MAX_BYTES};
-use crate::record::{self, LINK_AT};
+use crate::record::{self, Glance, LINK_AT};
 
 pub(crate) use header::{FORMAT, HEADER_PAGE, HeaderPage, SegmentHeader};
 pub(crate) use scan::{Found, Scanner};
@@ -155,9 +155,9 @@ impl Segment {
         }
     }
 
-    /// Length of the record at an offset and its distance from its frame's start, as they stand there:
-    /// nothing is checked, so they are good for asking ahead only.
-    pub(crate) fn glance(&self, offset: u64) -> Result<Option<(u32, u32)>> {
+    /// What the first bytes of the record at an offset say. Nothing is checked, so it is good for asking
+    /// ahead only.
+    pub(crate) fn glance(&self, offset: u64) -> Result<Option<Glance>> {
         let head = self.bytes(offset, record::GLANCE_LEN)?;
         Ok(head.map(|head| record::glance(&head)))
     }

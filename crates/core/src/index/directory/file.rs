@@ -167,14 +167,17 @@ impl DirectoryFile {
     fn lower_bound(&self, hash: u64) -> Result<usize> {
         let per_block = self.family.rows_per_block();
         let fences = self.count.div_ceil(per_block);
-        let block = hash::first_from(fences, hash, |nth| self.fence(nth))?.saturating_sub(1);
-        let (mut low, mut high) = (block * per_block, ((block + 1) * per_block).min(self.count));
-        while low < high {
-            let middle = low.midpoint(high);
-            let [first] = self.row(middle)?;
-            if first < hash { low = middle + 1 } else { high = middle }
-        }
-        Ok(low)
+        let next = hash::first_from(fences, hash, |nth| self.fence(nth))?;
+        let Some(block) = next.checked_sub(1) else { return Ok(0) };
+        let start = block * per_block;
+        let rows = per_block.min(self.count - start);
+        let (low, high) =
+            (self.fence(block)?, if next < fences { self.fence(next)? } else { u64::MAX });
+        // Hashes are uniform between two fences too; their upper bits are enough for a guess.
+        let (share, width) = (hash.saturating_sub(low) >> 16, high.saturating_sub(low) >> 16);
+        let guess = (share * rows as u64 / width.max(1)) as usize;
+        let row = |nth: usize| Ok(self.row::<1>(start + nth)?[0]);
+        Ok(start + hash::first_near(rows, guess.min(rows - 1), hash, row)?)
     }
 
     fn fence(&self, nth: usize) -> Result<u64> {
