@@ -149,7 +149,7 @@ impl Flags {
 }
 
 /// Strings that are remembered by where they are defined; a power of two.
-const KNOWN: usize = 1 << 14;
+const KNOWN: usize = 1 << 15;
 
 /// The strings of a batch. Where a string is defined names it; the same text defined twice is two
 /// symbols, which costs less than looking for it would.
@@ -237,7 +237,7 @@ impl Symbols {
 
 fn slot(serial: u32, reference: u32) -> usize {
     let mixed = (reference ^ serial.rotate_left(24)).wrapping_mul(0x9e37_79b1);
-    (mixed >> 18) as usize & (KNOWN - 1)
+    (mixed >> 17) as usize & (KNOWN - 1)
 }
 
 /// A number that stands for the string in this process, so that it is decoded once; 0 for none.

@@ -1,6 +1,6 @@
 //! One read at one head: a cursor that hands out packed batches, counts, or explains itself.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -33,14 +33,17 @@ const ENTITIES_PER_BATCH: u64 = 1024;
 /// Hits between two looks at whether the read was cancelled.
 const HITS_PER_LOOK: u64 = 1024;
 
-thread_local! {
-    /// Kept by each thread that packs batches, because its table of strings is costly to make.
-    static BUILDER: RefCell<BatchBuilder> = RefCell::new(BatchBuilder::new());
-}
+/// Builders that nobody packs with at the moment, the warmest last: making the table of strings of one is
+/// costly, and a scan whose steps run on one thread after another shall meet the strings it knows.
+static IDLE: Mutex<Vec<BatchBuilder>> = Mutex::new(Vec::new());
 
-/// Runs `pack` with the thread's batch builder.
+/// Runs `pack` with a batch builder. There are as many as threads have ever packed at once.
 pub(super) fn packing<T>(pack: impl FnOnce(&mut BatchBuilder) -> T) -> T {
-    BUILDER.with_borrow_mut(pack)
+    let idle = IDLE.lock().pop();
+    let mut builder = idle.unwrap_or_else(BatchBuilder::new);
+    let packed = pack(&mut builder);
+    IDLE.lock().push(builder);
+    packed
 }
 
 /// One read at one head. Each `next` hands out a packed batch.
