@@ -4,6 +4,7 @@ import { type BatchSource, type Decoded, isLast } from './batch.js'
 import type { NativeRead } from './binding.js'
 import { closed, fromNative } from './errors.js'
 import type { Session, Waiting } from './session.js'
+import { turn } from './turn.js'
 import type { Reading } from './types.js'
 
 /** What a reading reads. */
@@ -58,6 +59,7 @@ export class Cursor<T> implements Waiting {
     if (this.#ended) return Promise.resolve(undefined)
     if (this.#left <= 0) return this.#nothing(undefined)
     if (this.#native === undefined) {
+      if (turn.isOver()) return turn.next().then(() => this.pull())
       try {
         const bytes = this.#readNow()
         if (bytes !== undefined) return Promise.resolve(this.#take(bytes))

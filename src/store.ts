@@ -21,6 +21,7 @@ import { describe, wellFormed } from './packer.js'
 import { LogQuery } from './query.js'
 import { PlainReading } from './reading.js'
 import { Session, type Slab } from './session.js'
+import { turn } from './turn.js'
 import type {
   AppendOptions,
   Damage,
@@ -273,6 +274,7 @@ export class Store implements AsyncDisposable {
   latest<E extends EventType = EventType>(entity: string): Promise<RecordedEvent<E> | undefined> {
     try {
       const name = wellFormed(entity, 'entity')
+      if (turn.isOver()) return turn.next().then(() => this.latest<E>(name))
       const { native, source } = this.#session
       const length = this.#session.place((slab) => native.latestNow(name, slab.bytes, slab.at))
       return length < 0
@@ -287,6 +289,7 @@ export class Store implements AsyncDisposable {
   event<E extends EventType = EventType>(position: number): Promise<RecordedEvent<E> | undefined> {
     try {
       const number = integer(position, 'position', 0, Number.MAX_SAFE_INTEGER)
+      if (turn.isOver()) return turn.next().then(() => this.event<E>(number))
       const { native, source } = this.#session
       const length = this.#session.place((slab) => native.eventNow(number, slab.bytes, slab.at))
       return length < 0
@@ -301,6 +304,7 @@ export class Store implements AsyncDisposable {
   version(entity: string): Promise<number> {
     try {
       const name = wellFormed(entity, 'entity')
+      if (turn.isOver()) return turn.next().then(() => this.version(name))
       const version = this.#session.native.versionNow(name)
       return Number.isNaN(version)
         ? this.#session.native.versionAsync(name).catch(rethrow)

@@ -15,7 +15,9 @@ import { refusedArgument, rejected, rejectedArgument } from '../helpers/refusals
 let native: FakeNative
 let session: Session
 
-beforeEach(() => {
+// In a turn of its own, so that its reads begin at once.
+beforeEach(async () => {
+  await new Promise(setImmediate)
   native = new FakeNative()
   session = new Session(native.asStore())
 })

@@ -564,3 +564,27 @@ fn where_no_index_can_be_written_memory_stays_bounded_and_appends_go_on_once_the
     let indexes = inner.list(Path::new("/store/segments")).unwrap();
     assert!(indexes.iter().filter(|name| name.contains(".idx")).count() > 8, "{indexes:?}");
 }
+
+/// The seal of a segment that was sealed in the middle of a verification was reported missing.
+#[test]
+fn a_store_that_is_verified_while_it_rotates_is_whole() {
+    let store = Arc::new(Store::memory(small()).unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let appending = {
+        let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let payload = vec![7; 20_000];
+            while !stop.load(Ordering::SeqCst) {
+                append(&store, &[event("a", "f", &payload)]).unwrap();
+            }
+        })
+    };
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        let report = verify(&store);
+        assert!(report.ok, "{report:?}");
+    }
+    stop.store(true, Ordering::SeqCst);
+    appending.join().unwrap();
+    assert!(!store.is_read_only());
+}

@@ -41,8 +41,8 @@ pub fn give_back(mut buffer: Vec<u8>) {
 /// Hands a batch to JavaScript, a long one without copying it. Its memory comes back when it is
 /// collected.
 pub fn hand_over(batch: Vec<u8>) -> Uint8Array {
-    if batch.len() < WORTHWHILE {
-        // Whoever keeps an event keeps its batch, so a short one must not lie in much memory.
+    if batch.len() < WORTHWHILE || batch.len() < batch.capacity() / 2 {
+        // Whoever keeps an event keeps its batch, so a batch must not lie in much more memory.
         let copy = Uint8Array::with_data_copied(&batch);
         give_back(batch);
         return copy;

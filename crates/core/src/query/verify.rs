@@ -67,6 +67,8 @@ enum Scope {
 #[derive(Debug)]
 struct Cursor {
     scanner: Scanner,
+    /// The segment was sealed when the cursor was made, so what it reads ends with a seal.
+    sealed: bool,
     sums: Sums,
 }
 
@@ -165,7 +167,7 @@ impl Verification {
         at: &mut Cursor,
     ) -> Result<bool> {
         let offset = at.scanner.offset();
-        if at.sums.sealed || at.sums.next_position >= view.end() && !segment.is_sealed() {
+        if at.sums.sealed || at.sums.next_position >= view.end() && !at.sealed {
             return Ok(true);
         }
         let reason = match at.scanner.next()? {
@@ -175,7 +177,7 @@ impl Verification {
                 return Ok(false);
             }
             Found::Limit => {
-                if segment.is_sealed() && !at.sums.sealed {
+                if at.sealed {
                     self.damaged(segment.damage(offset, 0, "the segment has no seal"));
                 }
                 return Ok(true);
@@ -247,7 +249,10 @@ fn first_behind(segment: &Segment, view: &View) -> u64 {
 
 impl Cursor {
     fn new(segment: &Arc<Segment>) -> Self {
+        // In this order: the writer seals beside this, and marks the segment when the seal is in it.
+        let sealed = segment.is_sealed();
         Self {
+            sealed,
             scanner: Scanner::new(segment, HEADER_PAGE, segment.end()),
             sums: Sums {
                 running: segment.first_hash,
