@@ -1,4 +1,6 @@
 // What the command lines of the benchmarks have in common.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export function inProject(path: string): string {
@@ -21,5 +23,20 @@ export async function run(program: () => Promise<void>): Promise<void> {
   } catch (error) {
     console.error(error instanceof Error ? error.message : error)
     process.exitCode = 1
+  }
+}
+
+/** Works in a new folder below another, and removes it whatever happens. */
+export async function inNewFolder(
+  parent: string,
+  name: string,
+  work: (folder: string) => Promise<void>,
+): Promise<void> {
+  mkdirSync(parent, { recursive: true })
+  const folder = mkdtempSync(join(parent, `${name}-`))
+  try {
+    await work(folder)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
   }
 }

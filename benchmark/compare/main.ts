@@ -1,6 +1,6 @@
 // `npm run bench` and `npm run bench:compare`: takes all measurements, one after another, and writes
 // the results as data.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { installedPeers } from '../contenders/install.js'
 import type { Peer } from '../contenders/peer.js'
@@ -20,7 +20,7 @@ import { name as nameOfOpen, open } from '../measurements/open.js'
 import { latest, nameOfLatest, nameOfStream, streams } from '../measurements/point-reads.js'
 import { name as nameOfQuery, queries } from '../measurements/query.js'
 import { nameOfAll, nameOfTwo, scans } from '../measurements/scan.js'
-import { run } from '../options.js'
+import { inNewFolder, run } from '../options.js'
 import { EventSource, type Events, entityCount } from '../workload.js'
 import { type Options, readOptions, usage } from './options.js'
 import {
@@ -129,11 +129,5 @@ await run(async () => {
     console.log(usage)
     return
   }
-  mkdirSync(options.folder, { recursive: true })
-  const folder = mkdtempSync(join(options.folder, 'benchmark-'))
-  try {
-    await compare(options, folder)
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  await inNewFolder(options.folder, 'benchmark', (folder) => compare(options, folder))
 })

@@ -1,10 +1,10 @@
 // `npm run bench:growth`: stores of growing sizes, and a run over time; the results are data.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatWhole } from '../format.js'
 import { describeRun, type Header } from '../machine.js'
 import { deviceReads } from '../measurements/cold-streams.js'
-import { run } from '../options.js'
+import { inNewFolder, run } from '../options.js'
 import { canDropPageCache } from '../page-cache.js'
 import type { FlatOut } from '../tasks/flat-out.js'
 import { bareMemory, runTask } from '../tasks/run.js'
@@ -61,14 +61,10 @@ await run(async () => {
     console.log(usage)
     return
   }
-  mkdirSync(options.folder, { recursive: true })
-  const folder = mkdtempSync(join(options.folder, 'growth-'))
-  try {
+  await inNewFolder(options.folder, 'growth', async (folder) => {
     const header = describeRun(folder)
     if (options.parts.includes('sizes')) await measureSizes(options, header, folder)
     if (options.parts.includes('time')) await runOverTime(options, header, folder)
     console.log(`\nWritten to ${options.results}; "npm run bench:report" draws it.`)
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  })
 })

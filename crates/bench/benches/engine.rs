@@ -6,24 +6,13 @@
 use std::path::Path;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use tetralog_bench::Numbers;
 use tetralog_core::{
     AppendOptions, Durability, Filter, NewEvent, Pattern, ReadSpec, Store, StoreOptions, Subject,
 };
 
 const EVENTS: u64 = 100_000;
 const BATCH: u64 = 1000;
-
-/// A small generator of numbers with a fixed seed (`SplitMix64`).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
 
 struct Planned {
     entity: String,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
+use tetralog_bench::Numbers;
 use tetralog_core::{AppendOptions, Durability, NewEvent, Store, StoreOptions};
 
 const BATCH: u64 = 1000;
@@ -52,18 +53,6 @@ fn main() {
 fn open(path: &Path) -> Store {
     let options = StoreOptions { durability: Durability::None, ..StoreOptions::default() };
     Store::open(path, options).unwrap()
-}
-
-/// A small generator of numbers with a fixed seed (`SplitMix64`).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }
 
 fn milliseconds(duration: Duration) -> f64 {
