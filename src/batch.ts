@@ -1,48 +1,46 @@
-// A packed batch of events: where its fields are, and its strings, each decoded once.
-import { kindOf } from './payload.js'
-import type { SymbolCache } from './symbols.js'
+// A packed batch of events: the records as they stand in the log, and a row for each that says where
+// its fields are.
+import { KIND_NONE, kindOf } from './payload.js'
+import type { Texts } from './texts.js'
 import type { Bytes, EntityInfo } from './types.js'
 import { readUuid } from './uuid.js'
 
-export const BATCH_HEADER = 32
-export const ROW_BYTES = 64
-export const SYMBOL_BYTES = 16
-export const LINK_BYTES = 32
-export const UUID_BYTES = 16
-export const FLAG_PREVIOUS_LINKS = 1
-export const FLAG_LAST = 2
+const BATCH_HEADER = 24
+const ROW_BYTES = 64
+const LINK_BYTES = 32
+const UUID_BYTES = 16
+const FLAG_PREVIOUS_LINKS = 1
+const FLAG_LAST = 2
 
 /** Offsets in the header. */
-export const HEADER = {
-  count: 0,
-  symbols: 4,
-  flags: 8,
-  rowsAt: 12,
-  symbolsAt: 16,
-  head: 24,
-} as const
-
-/** Offsets in the row of a symbol. */
-export const SYMBOL = { key: 0, offset: 8, length: 12 } as const
+const HEADER = { count: 0, flags: 4, rowsAt: 8, head: 16 } as const
 
 /** Offsets in a row. */
 export const ROW = {
   position: 0,
   version: 8,
   recordedAtUs: 16,
-  entity: 24,
-  fact: 28,
-  scope: 32,
-  contentType: 36,
-  fixed: 40,
-  payloadOffset: 44,
-  payloadLength: 48,
-  metadataOffset: 52,
+  /** The engine's number of the segment, whose definitions the four after it refer to. */
+  serial: 24,
+  entity: 28,
+  fact: 32,
+  scope: 36,
+  contentType: 40,
+  /** The record: its link stands at its ninth byte. */
+  record: 44,
+  /** Behind the metadata, up to the end of the record. */
+  payloadOffset: 48,
+  payloadLength: 52,
   metadataLength: 56,
-  clockLength: 60,
-  metadataKind: 61,
-  tagCount: 62,
+  /** In the record: the id, with the clock in front of it and the tags behind it. */
+  idAt: 60,
+  clockLength: 61,
+  metadataKind: 62,
+  tagCount: 63,
 } as const
+
+/** Offset of the link in a record. */
+const LINK_AT = 8
 
 /** Whether nothing comes behind a packed batch. */
 export function isLast(bytes: Uint8Array): boolean {
@@ -51,7 +49,7 @@ export function isLast(bytes: Uint8Array): boolean {
 
 /** What events need that is not in their batch. */
 export interface BatchSource {
-  readonly symbols: SymbolCache
+  readonly texts: Texts
   /** The previous links of the events at some positions; of the first one at least. */
   previousLinks(positions: Float64Array): Bytes
 }
@@ -70,14 +68,15 @@ export class EventBatch {
   // Kept beside the bytes, which give them by a call each time.
   readonly #buffer: ArrayBuffer
   readonly #byteOffset: number
-  /** Undefined for a detached event, which has everything and whose bytes are its own. */
-  readonly #source: BatchSource | undefined
+  readonly #source: BatchSource
+  readonly #texts: Texts
   readonly #hasPreviousLinks: boolean
   readonly #rowsAt: number
-  readonly #symbolsAt: number
-  readonly #symbols: (string | undefined)[] = []
-  readonly #kinds: (number | undefined)[] = []
   #text: Buffer | undefined
+  // Of the content type met last, how its payloads are read: most neighbours share it.
+  #typeSerial = -1
+  #type = -1
+  #kind = KIND_NONE
   /** Previous links of the rows from one on. */
   #links: Bytes | undefined
   #linksFrom = 0
@@ -85,7 +84,7 @@ export class EventBatch {
   /** `view` is of all the bytes; the batch begins at `at`. */
   constructor(
     bytes: Uint8Array,
-    source: BatchSource | undefined,
+    source: BatchSource,
     at = 0,
     view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
   ) {
@@ -98,9 +97,9 @@ export class EventBatch {
     this.#buffer = bytes.buffer as ArrayBuffer
     this.#byteOffset = bytes.byteOffset + at
     this.#source = source
+    this.#texts = source.texts
     this.#hasPreviousLinks = (flags & FLAG_PREVIOUS_LINKS) !== 0
     this.#rowsAt = at + view.getUint32(at + HEADER.rowsAt, true)
-    this.#symbolsAt = at + view.getUint32(at + HEADER.symbolsAt, true)
   }
 
   /** The head that bounds the read; -1 of an empty log. */
@@ -120,63 +119,60 @@ export class EventBatch {
     return this.#rowsAt + index * ROW_BYTES
   }
 
-  symbol(number: number): string {
-    return this.#symbols[number] ?? this.#findSymbol(number)
+  #u32(at: number): number {
+    return this.view.getUint32(at, true)
   }
 
-  #findSymbol(number: number): string {
-    const key = this.view.getFloat64(this.#symbolsAt + number * SYMBOL_BYTES + SYMBOL.key, true)
-    let text = this.#source?.symbols.get(key)
-    if (text === undefined) {
-      text = this.#decodeSymbol(number)
-      this.#source?.symbols.set(key, text)
-    }
-    this.#symbols[number] = text
-    return text
+  /** The string that a field of a row refers to. */
+  string(row: number, field: number): string {
+    return this.#string(row, this.#u32(row + field))
   }
 
-  #decodeSymbol(number: number): string {
-    const at = this.#symbolsAt + number * SYMBOL_BYTES
-    const offset = this.view.getUint32(at + SYMBOL.offset, true)
-    return this.text.toString(
-      'utf8',
-      offset,
-      offset + this.view.getUint32(at + SYMBOL.length, true),
+  #string(row: number, reference: number): string {
+    if (reference === 0) return ''
+    const serial = this.#u32(row + ROW.serial)
+    return (
+      this.#texts.get(serial, reference) ??
+      this.#texts.find(serial, reference, this.view.getFloat64(row + ROW.position, true))
     )
   }
 
-  /** One of the KIND_* of payloads, by the symbol of the content type. */
-  kind(symbol: number): number {
-    let kind = this.#kinds[symbol]
-    if (kind === undefined) {
-      kind = kindOf(this.symbol(symbol))
-      this.#kinds[symbol] = kind
+  /** One of the KIND_* of payloads. */
+  kind(row: number): number {
+    const type = this.#u32(row + ROW.contentType)
+    if (type === 0) return KIND_NONE
+    const serial = this.#u32(row + ROW.serial)
+    if (type !== this.#type || serial !== this.#typeSerial) {
+      this.#kind = kindOf(this.#string(row, type))
+      this.#type = type
+      this.#typeSerial = serial
     }
-    return kind
+    return this.#kind
   }
 
   slice(offset: number, length: number): Bytes {
-    const bytes = new Uint8Array(this.#buffer, this.#byteOffset + offset, length)
-    return this.#source === undefined ? bytes.slice() : bytes
+    return new Uint8Array(this.#buffer, this.#byteOffset + offset, length)
   }
 
-  /** Offset of the event's link; its tags end here. */
-  #linkAt(row: number): number {
-    return this.view.getUint32(row + ROW.fixed, true) + this.view.getUint8(row + ROW.tagCount) * 4
+  payload(row: number): Bytes {
+    return this.slice(this.#u32(row + ROW.payloadOffset), this.#u32(row + ROW.payloadLength))
   }
 
-  #idAt(row: number): number {
-    return this.#linkAt(row) + (this.#hasPreviousLinks ? 2 : 1) * LINK_BYTES
+  metadata(row: number): Bytes {
+    const length = this.#u32(row + ROW.metadataLength)
+    return this.slice(this.#u32(row + ROW.payloadOffset) - length, length)
   }
 
   link(row: number): Bytes {
-    return this.slice(this.#linkAt(row), LINK_BYTES)
+    return this.slice(this.#u32(row + ROW.record) + LINK_AT, LINK_BYTES)
   }
 
   previousLink(row: number): Bytes {
-    if (this.#hasPreviousLinks) return this.slice(this.#linkAt(row) + LINK_BYTES, LINK_BYTES)
-    if (this.view.getFloat64(row + ROW.version, true) === 0) return new Uint8Array(LINK_BYTES)
     const index = (row - this.#rowsAt) / ROW_BYTES
+    if (this.#hasPreviousLinks) {
+      return this.slice(this.row(this.count) - this.#at + index * LINK_BYTES, LINK_BYTES)
+    }
+    if (this.view.getFloat64(row + ROW.version, true) === 0) return new Uint8Array(LINK_BYTES)
     let at = (index - this.#linksFrom) * LINK_BYTES
     let links = this.#links
     if (links === undefined || at < 0 || at >= links.length) {
@@ -192,10 +188,14 @@ export class EventBatch {
     for (let i = 0; i < positions.length; i++) {
       positions[i] = this.view.getFloat64(this.row(index + i) + ROW.position, true)
     }
-    const links = (this.#source as BatchSource).previousLinks(positions)
+    const links = this.#source.previousLinks(positions)
     this.#links = links
     this.#linksFrom = index
     return links
+  }
+
+  #idAt(row: number): number {
+    return this.#u32(row + ROW.record) + this.view.getUint8(row + ROW.idAt)
   }
 
   id(row: number): string {
@@ -203,16 +203,67 @@ export class EventBatch {
   }
 
   clock(row: number): Bytes {
-    return this.slice(this.#idAt(row) + UUID_BYTES, this.view.getUint8(row + ROW.clockLength))
+    const length = this.view.getUint8(row + ROW.clockLength)
+    return this.slice(this.#idAt(row) - length, length)
   }
 
   tags(row: number): readonly string[] {
     const count = this.view.getUint8(row + ROW.tagCount)
     if (count === 0) return NO_TAGS
-    const at = this.#at + this.view.getUint32(row + ROW.fixed, true)
-    const tags: string[] = []
-    for (let i = 0; i < count; i++) tags.push(this.symbol(this.view.getUint32(at + i * 4, true)))
-    return Object.freeze(tags)
+    return Object.freeze(this.#tagReferences(row, count).map((tag) => this.#string(row, tag)))
+  }
+
+  /** As they stand in the record, in LEB128, behind their count. */
+  #tagReferences(row: number, count: number): number[] {
+    const references: number[] = []
+    let at = this.#at + this.#idAt(row) + UUID_BYTES + 1
+    for (let i = 0; i < count; i++) {
+      let reference = 0
+      for (let shift = 0, more = true; more; shift += 7) {
+        const byte = this.#bytes[at++] as number
+        reference |= (byte & 0x7f) << shift
+        more = byte >= 0x80
+      }
+      references.push(reference >>> 0)
+    }
+    return references
+  }
+
+  /** A batch of one event alone, with its previous link, its strings and bytes of its own. */
+  alone(row: number): EventBatch {
+    const record = this.#u32(row + ROW.record)
+    const payload = this.#u32(row + ROW.payloadOffset)
+    const length = payload + this.#u32(row + ROW.payloadLength) - record
+    const rowsAt = BATCH_HEADER + length
+    const bytes = new Uint8Array(rowsAt + ROW_BYTES + LINK_BYTES)
+    bytes.set(this.slice(record, length), BATCH_HEADER)
+    bytes.set(this.slice(row - this.#at, ROW_BYTES), rowsAt)
+    bytes.set(this.previousLink(row), rowsAt + ROW_BYTES)
+    const view = new DataView(bytes.buffer)
+    view.setUint32(HEADER.count, 1, true)
+    view.setUint32(HEADER.flags, FLAG_PREVIOUS_LINKS, true)
+    view.setUint32(HEADER.rowsAt, rowsAt, true)
+    view.setUint32(rowsAt + ROW.record, BATCH_HEADER, true)
+    view.setUint32(rowsAt + ROW.payloadOffset, BATCH_HEADER + payload - record, true)
+    return new DetachedBatch(bytes, { texts: this.#textsOf(row), previousLinks: () => bytes })
+  }
+
+  /** All the strings of an event. */
+  #textsOf(row: number): Texts {
+    const fields = [ROW.entity, ROW.fact, ROW.scope, ROW.contentType]
+    const count = this.view.getUint8(row + ROW.tagCount)
+    const own = fields.map((field) => this.#u32(row + field))
+    const references = [...own, ...this.#tagReferences(row, count)]
+    const texts = new Map(references.map((each) => [each, this.#string(row, each)]))
+    const get = (_serial: number, reference: number): string => texts.get(reference) as string
+    return { get, find: get }
+  }
+}
+
+/** Of one event that keeps nothing else alive: its byte fields do not even keep each other alive. */
+class DetachedBatch extends EventBatch {
+  override slice(offset: number, length: number): Bytes {
+    return super.slice(offset, length).slice()
   }
 }
 

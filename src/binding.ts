@@ -12,9 +12,11 @@ export interface NativeRead {
   cancel(): void
 }
 
-/** Looks up previous links, also when the store is closed. */
-export interface NativeLinks {
-  previous(positions: Float64Array): Uint8Array
+/** Looks up what events need that is not in their batch, also when the store is closed. */
+export interface NativeSource {
+  /** The string that the event at a position refers to so. */
+  text(position: number, reference: number): string
+  previousLinks(positions: Float64Array): Uint8Array
 }
 
 export interface NativeVerify {
@@ -41,7 +43,7 @@ export interface NativeStore {
   readNow(spec: Uint8Array, out: Uint8Array): number
   /** The read of the last `readNow`, to go on with. */
   begun(): NativeRead
-  links(): NativeLinks
+  source(): NativeSource
   verify(entity: string | null): NativeVerify
   stats(): Promise<string>
   sync(): Promise<void>

@@ -1,17 +1,6 @@
 // An event as a light view over its batch: a field is decoded when it is asked for.
 import { type InspectOptions, inspect } from 'node:util'
-import {
-  BATCH_HEADER,
-  type BatchSource,
-  type Decoded,
-  EventBatch,
-  FLAG_PREVIOUS_LINKS,
-  HEADER,
-  ROW,
-  ROW_BYTES,
-  SYMBOL,
-  SYMBOL_BYTES,
-} from './batch.js'
+import { type BatchSource, type Decoded, EventBatch, ROW } from './batch.js'
 import { decodeJson, decodeText, KIND_JSON, KIND_NONE, KIND_TEXT } from './payload.js'
 import type { Bytes, EventJson, EventView, RecordedEvent } from './types.js'
 
@@ -46,15 +35,15 @@ class LogEvent implements EventView<string, unknown, unknown> {
   }
 
   get entity(): string {
-    return this.#batch.symbol(this.#u32(ROW.entity))
+    return this.#batch.string(this.#row, ROW.entity)
   }
 
   get fact(): string {
-    return this.#batch.symbol(this.#u32(ROW.fact))
+    return this.#batch.string(this.#row, ROW.fact)
   }
 
   get scope(): string {
-    return this.#batch.symbol(this.#u32(ROW.scope))
+    return this.#batch.string(this.#row, ROW.scope)
   }
 
   get clock(): Bytes {
@@ -71,7 +60,7 @@ class LogEvent implements EventView<string, unknown, unknown> {
   }
 
   get contentType(): string {
-    return this.#batch.symbol(this.#u32(ROW.contentType))
+    return this.#batch.string(this.#row, ROW.contentType)
   }
 
   get recordedAt(): Date {
@@ -88,7 +77,7 @@ class LogEvent implements EventView<string, unknown, unknown> {
   }
 
   #decodePayload(): unknown {
-    switch (this.#batch.kind(this.#u32(ROW.contentType))) {
+    switch (this.#batch.kind(this.#row)) {
       case KIND_NONE:
         return undefined
       case KIND_JSON:
@@ -108,14 +97,13 @@ class LogEvent implements EventView<string, unknown, unknown> {
   #decodeMetadata(): unknown {
     const kind = this.#batch.view.getUint8(this.#row + ROW.metadataKind)
     if (kind === 0) return undefined
-    const offset = this.#u32(ROW.metadataOffset)
-    const length = this.#u32(ROW.metadataLength)
-    if (kind === 1) return this.#batch.slice(offset, length)
-    return decodeJson(this.#batch.text, offset, offset + length, this)
+    if (kind === 1) return this.#batch.metadata(this.#row)
+    const end = this.#u32(ROW.payloadOffset)
+    return decodeJson(this.#batch.text, end - this.#u32(ROW.metadataLength), end, this)
   }
 
   bytes(): Bytes {
-    return this.#batch.slice(this.#u32(ROW.payloadOffset), this.#u32(ROW.payloadLength))
+    return this.#batch.payload(this.#row)
   }
 
   text(): string {
@@ -139,55 +127,8 @@ class LogEvent implements EventView<string, unknown, unknown> {
   }
 
   detach(): this {
-    return new LogEvent(new EventBatch(this.#pack(), undefined), BATCH_HEADER) as this
-  }
-
-  /** A batch of this event alone, with its previous link. */
-  #pack(): Uint8Array {
-    const { tags } = this
-    const strings = [this.entity, this.fact, this.scope, this.contentType, ...tags]
-    const texts = strings.map((text) => Buffer.from(text, 'utf8'))
-    const tagNumbers = new Uint8Array(tags.length * 4)
-    const numbers = new DataView(tagNumbers.buffer)
-    for (let i = 0; i < tags.length; i++) numbers.setUint32(i * 4, i + 4, true)
-    const batch = this.#batch
-    const metadata = batch.slice(this.#u32(ROW.metadataOffset), this.#u32(ROW.metadataLength))
-    const id = Buffer.from(this.id.replaceAll('-', ''), 'hex')
-    const fixed = [tagNumbers, this.link, this.previousLink, id, this.clock]
-    const data = [...fixed, this.bytes(), metadata, ...texts]
-    const symbolsAt = BATCH_HEADER + ROW_BYTES
-    const dataAt = symbolsAt + texts.length * SYMBOL_BYTES
-    const bytes = new Uint8Array(data.reduce((sum, part) => sum + part.length, dataAt))
-    const offsets: number[] = []
-    let at = dataAt
-    for (const part of data) {
-      bytes.set(part, at)
-      offsets.push(at)
-      at += part.length
-    }
-
-    const view = new DataView(bytes.buffer)
-    view.setUint32(HEADER.count, 1, true)
-    view.setUint32(HEADER.symbols, texts.length, true)
-    view.setUint32(HEADER.flags, FLAG_PREVIOUS_LINKS, true)
-    view.setUint32(HEADER.rowsAt, BATCH_HEADER, true)
-    view.setUint32(HEADER.symbolsAt, symbolsAt, true)
-    bytes.set(batch.text.subarray(this.#row, this.#row + ROW_BYTES), BATCH_HEADER)
-    const setField = (field: number, value: number): void =>
-      view.setUint32(BATCH_HEADER + field, value, true)
-    setField(ROW.entity, 0)
-    setField(ROW.fact, 1)
-    setField(ROW.scope, 2)
-    setField(ROW.contentType, 3)
-    setField(ROW.fixed, dataAt)
-    setField(ROW.payloadOffset, offsets[fixed.length] as number)
-    setField(ROW.metadataOffset, offsets[fixed.length + 1] as number)
-    texts.forEach((text, i) => {
-      const at = symbolsAt + i * SYMBOL_BYTES
-      view.setUint32(at + SYMBOL.offset, offsets[fixed.length + 2 + i] as number, true)
-      view.setUint32(at + SYMBOL.length, text.length, true)
-    })
-    return bytes
+    const batch = this.#batch.alone(this.#row)
+    return new LogEvent(batch, batch.row(0)) as this
   }
 
   toJSON(): EventJson {

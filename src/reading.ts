@@ -223,7 +223,7 @@ export class Cursor<T> implements Waiting {
 function sourceOf(source: BatchSource, native: NativeRead | undefined): BatchSource {
   if (native === undefined) return source
   return {
-    symbols: source.symbols,
+    texts: source.texts,
     previousLinks(positions) {
       native.wantPreviousLinks()
       return source.previousLinks(positions)

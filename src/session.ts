@@ -1,8 +1,8 @@
 // What an open store's parts share: the native handle, and whether the store is closed.
 import type { BatchSource } from './batch.js'
-import type { NativeLinks, NativeStore } from './binding.js'
+import type { NativeSource, NativeStore } from './binding.js'
 import { closed, fromNative } from './errors.js'
-import { SymbolCache } from './symbols.js'
+import { TextCache } from './texts.js'
 import type { Bytes } from './types.js'
 
 /** A read that waits for the engine, and can be told that it waits in vain. */
@@ -34,16 +34,23 @@ export class Slab {
 
 /** What the events of a store share. Outlives the store, for as long as there are events of it. */
 class SharedSource implements BatchSource {
-  readonly symbols = new SymbolCache()
-  readonly #links: NativeLinks
+  readonly texts: TextCache
+  readonly #native: NativeSource
 
-  constructor(links: NativeLinks) {
-    this.#links = links
+  constructor(native: NativeSource) {
+    this.#native = native
+    this.texts = new TextCache((position, reference) => {
+      try {
+        return native.text(position, reference)
+      } catch (error) {
+        throw fromNative(error)
+      }
+    })
   }
 
   previousLinks(positions: Float64Array): Bytes {
     try {
-      return this.#links.previous(positions) as Bytes
+      return this.#native.previousLinks(positions) as Bytes
     } catch (error) {
       throw fromNative(error)
     }
@@ -74,7 +81,7 @@ export class Session {
   }
 
   get source(): BatchSource {
-    this.#source ??= new SharedSource(this.native.links())
+    this.#source ??= new SharedSource(this.native.source())
     return this.#source
   }
 

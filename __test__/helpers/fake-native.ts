@@ -1,5 +1,5 @@
 // A native store that records what it is told and answers when the test says so.
-import type { NativeLinks, NativeRead, NativeStore } from '../../src/binding.js'
+import type { NativeRead, NativeSource, NativeStore } from '../../src/binding.js'
 
 export class FakeRead implements NativeRead {
   readonly waiting: {
@@ -110,8 +110,8 @@ export class FakeNative {
     return this.read(this.#spec)
   }
 
-  links(): NativeLinks {
-    return { previous: () => this.previousLinks }
+  source(): NativeSource {
+    return { text: () => 'text', previousLinks: () => this.previousLinks }
   }
 
   asStore(): NativeStore {

@@ -194,81 +194,79 @@ export interface BatchFields {
   withPreviousLinks?: boolean
   last?: boolean
   head?: number
-  /** The engine's number of the n-th string; 0 if it has none. */
-  keyOf?: (nth: number) => number
+  /** Knows the strings that rows refer to. */
+  strings?: Strings
+}
+
+/** Strings by what rows refer to them with: as the engine's segment, but all in one. */
+export class Strings {
+  readonly #texts: string[] = []
+
+  reference(text: string): number {
+    if (text === '') return 0
+    if (!this.#texts.includes(text)) this.#texts.push(text)
+    return 5000 + this.#texts.indexOf(text) * 300
+  }
+
+  text(reference: number): string {
+    return this.#texts[(reference - 5000) / 300] as string
+  }
+}
+
+/** The segment that rows are from. */
+export const SERIAL = 3
+
+function leb128(value: number): number[] {
+  return value < 128 ? [value] : [(value % 128) + 128, ...leb128(Math.floor(value / 128))]
 }
 
 /** A batch as the engine packs it; placed off the start of its buffer, as a view may be. */
 export function packBatch(rows: readonly BatchRow[], fields: BatchFields = {}): Uint8Array {
-  const { withPreviousLinks = false, last = false, head: newest = 41, keyOf = () => 0 } = fields
-  const symbols: string[] = []
-  const symbol = (text: string): number => {
-    if (!symbols.includes(text)) symbols.push(text)
-    return symbols.indexOf(text)
-  }
-  for (const row of rows) {
-    for (const text of [
-      row.entity ?? 'e',
-      row.fact ?? 'f',
-      row.scope ?? '',
-      row.contentType ?? '',
-      ...(row.tags ?? []),
-    ]) {
-      symbol(text)
-    }
-  }
-  const data: Buffer[] = []
-  const symbolsAt = 32 + rows.length * 64
-  let end = symbolsAt + symbols.length * 16
-  const place = (bytes: Uint8Array): number => {
-    data.push(Buffer.from(bytes))
-    end += bytes.length
-    return end - bytes.length
-  }
-  const head = Buffer.alloc(end)
-  head.writeUInt32LE(rows.length, 0)
-  head.writeUInt32LE(symbols.length, 4)
-  head.writeUInt32LE((withPreviousLinks ? 1 : 0) | (last ? 2 : 0), 8)
-  head.writeUInt32LE(32, 12)
-  head.writeUInt32LE(symbolsAt, 16)
-  head.writeDoubleLE(newest, 24)
+  const { withPreviousLinks = false, last = false, head = 41, strings = new Strings() } = fields
+  const table = Buffer.alloc(rows.length * 64)
+  const records: Buffer[] = []
+  let end = 24
   rows.forEach((row, i) => {
-    const at = 32 + i * 64
-    const tags = row.tags ?? []
-    const numbers = Buffer.alloc(tags.length * 4)
-    for (const [j, tag] of tags.entries()) numbers.writeUInt32LE(symbol(tag), j * 4)
     const clock = row.clock ?? new Uint8Array(8)
-    const fixed = Buffer.concat([
-      numbers,
-      row.link ?? new Uint8Array(32),
-      withPreviousLinks ? (row.previousLink ?? new Uint8Array(32)) : new Uint8Array(0),
-      Buffer.from((row.id ?? '00000000-0000-0000-0000-000000000000').replaceAll('-', ''), 'hex'),
-      clock,
-    ])
-    head.writeDoubleLE(row.position ?? i, at)
-    head.writeDoubleLE(row.version ?? 0, at + 8)
-    head.writeDoubleLE(row.recordedAtUs ?? 0, at + 16)
-    head.writeUInt32LE(symbol(row.entity ?? 'e'), at + 24)
-    head.writeUInt32LE(symbol(row.fact ?? 'f'), at + 28)
-    head.writeUInt32LE(symbol(row.scope ?? ''), at + 32)
-    head.writeUInt32LE(symbol(row.contentType ?? ''), at + 36)
-    head.writeUInt32LE(place(fixed), at + 40)
-    head.writeUInt32LE(place(row.payload ?? new Uint8Array(0)), at + 44)
-    head.writeUInt32LE(row.payload?.length ?? 0, at + 48)
-    head.writeUInt32LE(place(row.metadata ?? new Uint8Array(0)), at + 52)
-    head.writeUInt32LE(row.metadata?.length ?? 0, at + 56)
-    head.writeUInt8(clock.length, at + 60)
-    head.writeUInt8(row.metadataKind ?? 0, at + 61)
-    head.writeUInt8(tags.length, at + 62)
+    const id = (row.id ?? '00000000-0000-0000-0000-000000000000').replaceAll('-', '')
+    const tags = (row.tags ?? []).flatMap((tag) => leb128(strings.reference(tag)))
+    const payload = row.payload ?? new Uint8Array(0)
+    const metadata = row.metadata ?? new Uint8Array(0)
+    // CRC, length, the link, what nobody looks at, and the clock.
+    const start = Buffer.concat([Buffer.alloc(8), row.link ?? new Uint8Array(32), Buffer.alloc(13)])
+    const front = Buffer.concat([start, clock])
+    const tagCount = row.tags?.length ?? 0
+    const behind = tagCount > 0 ? Buffer.from([tagCount, ...tags]) : Buffer.alloc(0)
+    const record = Buffer.concat([front, Buffer.from(id, 'hex'), behind, metadata, payload])
+    const at = i * 64
+    table.writeDoubleLE(row.position ?? i, at)
+    table.writeDoubleLE(row.version ?? 0, at + 8)
+    table.writeDoubleLE(row.recordedAtUs ?? 0, at + 16)
+    table.writeUInt32LE(SERIAL, at + 24)
+    table.writeUInt32LE(strings.reference(row.entity ?? 'e'), at + 28)
+    table.writeUInt32LE(strings.reference(row.fact ?? 'f'), at + 32)
+    table.writeUInt32LE(strings.reference(row.scope ?? ''), at + 36)
+    table.writeUInt32LE(strings.reference(row.contentType ?? ''), at + 40)
+    table.writeUInt32LE(end, at + 44)
+    table.writeUInt32LE(end + record.length - payload.length, at + 48)
+    table.writeUInt32LE(payload.length, at + 52)
+    table.writeUInt32LE(metadata.length, at + 56)
+    table.writeUInt8(front.length, at + 60)
+    table.writeUInt8(clock.length, at + 61)
+    table.writeUInt8(row.metadataKind ?? 0, at + 62)
+    table.writeUInt8(tagCount, at + 63)
+    records.push(record)
+    end += record.length
   })
-  symbols.forEach((text, i) => {
-    const bytes = Buffer.from(text, 'utf8')
-    head.writeDoubleLE(keyOf(i), symbolsAt + i * 16)
-    head.writeUInt32LE(place(bytes), symbolsAt + i * 16 + 8)
-    head.writeUInt32LE(bytes.length, symbolsAt + i * 16 + 12)
-  })
-  const packed = new Uint8Array(end + 8)
-  packed.set(Buffer.concat([head, ...data]), 8)
+  const header = Buffer.alloc(24)
+  header.writeUInt32LE(rows.length, 0)
+  header.writeUInt32LE((withPreviousLinks ? 1 : 0) | (last ? 2 : 0), 4)
+  header.writeUInt32LE(end, 8)
+  header.writeDoubleLE(head, 16)
+  const links = withPreviousLinks ? rows.map((row) => row.previousLink ?? new Uint8Array(32)) : []
+  const bytes = Buffer.concat([header, ...records, table, ...links])
+  const packed = new Uint8Array(bytes.length + 8)
+  packed.set(bytes, 8)
   return packed.subarray(8)
 }
 

@@ -2,9 +2,9 @@ import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { type BatchSource, decodeEntities } from '../../src/batch.js'
 import { decodeEvent, decodeEvents } from '../../src/event.js'
-import { SymbolCache } from '../../src/symbols.js'
+import { TextCache } from '../../src/texts.js'
 import type { RecordedEvent } from '../../src/types.js'
-import { type BatchRow, packBatch } from '../helpers/packed.js'
+import { type BatchRow, packBatch, SERIAL, Strings } from '../helpers/packed.js'
 import { refused } from '../helpers/refusals.js'
 
 const ID = '0190163d-8694-739b-aea5-966c26f8ad91'
@@ -28,12 +28,15 @@ const ROW: BatchRow = {
   metadataKind: 2,
 }
 
+const strings = new Strings()
+const pack: typeof packBatch = (rows, fields) => packBatch(rows, { strings, ...fields })
+
 /** Answers every question for previous links with links of 9, and remembers it. */
 function source(answer = (count: number) => count): BatchSource & { asked: number[][] } {
   const asked: number[][] = []
   return {
     asked,
-    symbols: new SymbolCache(),
+    texts: new TextCache((_position, reference) => strings.text(reference)),
     previousLinks(positions) {
       asked.push([...positions])
       return new Uint8Array(32 * answer(positions.length)).fill(9)
@@ -42,7 +45,7 @@ function source(answer = (count: number) => count): BatchSource & { asked: numbe
 }
 
 function one(row: BatchRow): RecordedEvent {
-  return decodeEvent(packBatch([row], { withPreviousLinks: true }), source())
+  return decodeEvent(pack([row], { withPreviousLinks: true }), source())
 }
 
 describe('an event', () => {
@@ -137,7 +140,7 @@ describe('an event', () => {
 
   test('detaches into a copy that owns its bytes', () => {
     const rows = [{ fact: 'other' }, ROW, { fact: 'last' }]
-    const event = decodeEvents(packBatch(rows), source()).items[1] as RecordedEvent
+    const event = decodeEvents(pack(rows), source()).items[1] as RecordedEvent
     const copy = event.detach()
     expect(copy.toJSON()).toEqual(event.toJSON())
     expect(copy.previousLink).toEqual(new Uint8Array(32).fill(9))
@@ -152,7 +155,7 @@ describe('an event', () => {
   test('of a batch without previous links asks for them once for its neighbours too', () => {
     const rows = Array.from({ length: 300 }, (_, i) => ({ version: i, position: i + 9 }))
     const links = source()
-    const events = decodeEvents(packBatch(rows), links).items
+    const events = decodeEvents(pack(rows), links).items
     expect(events[0]?.previousLink).toEqual(new Uint8Array(32))
     expect(links.asked).toEqual([])
     for (const event of events.slice(1)) {
@@ -165,7 +168,7 @@ describe('an event', () => {
   test('asks again where the engine has given the first link only', () => {
     const rows = Array.from({ length: 3 }, (_, i) => ({ version: 1, position: i }))
     const links = source(() => 1)
-    for (const event of decodeEvents(packBatch(rows), links).items) {
+    for (const event of decodeEvents(pack(rows), links).items) {
       expect(event.previousLink).toEqual(new Uint8Array(32).fill(9))
     }
     expect(links.asked).toEqual([[0, 1, 2], [1, 2], [2]])
@@ -173,28 +176,50 @@ describe('an event', () => {
 })
 
 describe('strings', () => {
-  const entityOf = (entity: string, key: number, symbols: SymbolCache) =>
-    decodeEvent(packBatch([{ entity, tags: [] }], { keyOf: (nth) => (nth === 0 ? key : 0) }), {
-      ...source(),
-      symbols,
-    }).entity
+  /** A cache, and what it has looked up so far. */
+  function cache(text = (reference: number) => `${reference}`) {
+    const asked: [position: number, reference: number][] = []
+    const texts = new TextCache((position, reference) => {
+      asked.push([position, reference])
+      return text(reference)
+    })
+    const read = (serial: number, reference: number, position = 0) =>
+      texts.get(serial, reference) ?? texts.find(serial, reference, position)
+    return { read, asked }
+  }
 
-  test('are decoded once for each of the engine’s numbers', () => {
-    const symbols = new SymbolCache()
-    expect(entityOf('a', 7, symbols)).toBe('a')
-    expect(entityOf('b', 7, symbols)).toBe('a')
-    expect(entityOf('b', 2 ** 32 + 7, symbols)).toBe('b')
-    expect(entityOf('c', 0, symbols)).toBe('c')
-    expect(entityOf('d', 0, symbols)).toBe('d')
+  test('are looked up once, by the place of an event that has them', () => {
+    const rows = [1, 2, 3].map((position) => ({ position, entity: 'a', tags: ['a', 'b'] }))
+    const { read, asked } = cache((reference) => strings.text(reference))
+    const texts = { get: () => undefined, find: read }
+    const [first, ...others] = decodeEvents(pack(rows), { ...source(), texts }).items
+    expect([first?.entity, first?.tags]).toEqual(['a', ['a', 'b']])
+    for (const event of others) expect([event.entity, event.tags]).toEqual(['a', ['a', 'b']])
+    expect(asked).toEqual([
+      [1, strings.reference('a')],
+      [1, strings.reference('b')],
+    ])
+  })
+
+  test('of different segments are different ones', () => {
+    const { read, asked } = cache()
+    read(SERIAL, 5000)
+    read(SERIAL + 1, 5000)
+    read(SERIAL, 5000)
+    expect(asked.length).toBe(2)
   })
 
   test('displace one another, and long ones are not kept', () => {
-    const symbols = new SymbolCache()
-    const long = 'x'.repeat(129)
-    for (let key = 1; key < 100_000; key++) symbols.set(key, `${key}`)
-    for (let key = 1; key < 100_000; key++) expect(symbols.get(key) ?? `${key}`).toBe(`${key}`)
-    symbols.set(5, long)
-    expect(symbols.get(5)).not.toBe(long)
+    const { read, asked } = cache()
+    const keys = Array.from({ length: 200_000 }, (_, i) => i + 1)
+    for (let round = 0; round < 2; round++) {
+      expect(keys.filter((key) => read(1, key) !== `${key}`)).toEqual([])
+    }
+    expect(asked.length).toBeGreaterThan(200_000)
+    const long = cache(() => 'x'.repeat(129))
+    long.read(1, 5)
+    long.read(1, 5)
+    expect(long.asked.length).toBe(2)
   })
 })
 

@@ -60,7 +60,7 @@ pub use host::{Host, SystemHost};
 pub use options::StoreOptions;
 pub use progress::{OpenProgress, Progress, Unobserved};
 pub use query::{
-    Batch, BatchEvent, Explanation, Links, Order, Read, ReadSpec, Subject, Verification,
+    Batch, BatchEvent, Explanation, Order, Read, ReadSpec, Source, Subject, Verification,
     VerifyProgress, VerifyReport,
 };
 pub use recovery::Recovery;

@@ -53,6 +53,8 @@ pub(crate) struct Record<'a> {
     /// How many positions before this one the entity's previous event stands; 0 for the first.
     pub(crate) back: u64,
     pub(crate) clock: &'a [u8],
+    /// Where in the record the id stands.
+    pub(crate) id_at: u8,
     pub(crate) id: &'a [u8; 16],
     tags: &'a [u8],
     pub(crate) tag_count: u8,
@@ -125,6 +127,8 @@ impl<'a> Record<'a> {
         let clock_len = usize::from(reader.u8()?);
         (clock_len <= CLOCK_MAX_BYTES).then_some(())?;
         let clock = reader.take(clock_len)?;
+        // What stands before it takes 150 bytes at most.
+        let id_at = u8::try_from(record.len() - reader.remaining()).ok()?;
         let id = reader.take(16)?.first_chunk()?;
         let (tags, tag_count) = if flags & FLAG_TAGS == 0 {
             (&[][..], 0)
@@ -156,6 +160,7 @@ impl<'a> Record<'a> {
             version,
             back,
             clock,
+            id_at,
             id,
             tags,
             tag_count,

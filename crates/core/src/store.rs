@@ -17,7 +17,7 @@ use crate::keeper::Keeper;
 use crate::manifest::Manifest;
 use crate::options::StoreOptions;
 use crate::progress::{Progress, Unobserved, Watch};
-use crate::query::{Links, Read, ReadSpec, Verification};
+use crate::query::{Read, ReadSpec, Source, Verification};
 use crate::recovery::{self, LOCK, Recovered, Recovery};
 use crate::shared::Shared;
 use crate::submission::{Append, AppendOptions, SubmissionBuilder};
@@ -353,9 +353,9 @@ impl Store {
         Ok(Read::new(Arc::clone(&self.shared), self.follower.clone(), spec))
     }
 
-    /// Looks up the previous links of events; goes on doing so when the store is closed.
-    pub fn links(&self) -> Links {
-        Links::new(Arc::clone(&self.shared))
+    /// Looks up what events need that is not in their batch; goes on doing so when the store is closed.
+    pub fn source(&self) -> Source {
+        Source::new(Arc::clone(&self.shared))
     }
 
     /// Begins a verification of the whole log, or of one entity.

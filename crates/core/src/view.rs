@@ -387,6 +387,17 @@ pub(crate) struct FoundRecord<'a> {
 }
 
 impl FoundRecord<'_> {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes from the start of its frame to the record.
+    #[inline]
+    pub(crate) fn distance(&self) -> u32 {
+        crate::record::glance(&self.bytes).distance
+    }
+
+    #[inline]
     pub(crate) fn parse(&self) -> Result<Record<'_>> {
         Record::parse(&self.bytes).ok_or_else(|| {
             self.segment.damaged(self.offset, self.bytes.len() as u64, "a record cannot be parsed")

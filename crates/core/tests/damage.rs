@@ -81,7 +81,7 @@ fn check(store: &Store, events: &[BatchEvent], what: &str) {
     loop {
         match read.next() {
             Ok(Some(batch)) => {
-                for event in Batch::new(batch).events() {
+                for event in Batch::new(batch).events(&store.source()).unwrap() {
                     assert_eq!(event, events[event.position as usize], "{what}");
                     assert_eq!(event.position, seen, "{what}: a scan skips nothing");
                     seen += 1;
@@ -98,7 +98,13 @@ fn check(store: &Store, events: &[BatchEvent], what: &str) {
     }
     for wanted in events {
         match store.event(wanted.position) {
-            Ok(Some(batch)) => assert_eq!(&Batch::new(batch).events()[0], wanted, "{what}"),
+            Ok(Some(batch)) => {
+                assert_eq!(
+                    &Batch::new(batch).events(&store.source()).unwrap()[0],
+                    wanted,
+                    "{what}"
+                );
+            }
             Ok(None) | Err(Error::Corrupt { .. }) => complete = false,
             Err(error) => panic!("{what}: {error}"),
         }
@@ -412,7 +418,13 @@ fn a_stream_never_passes_over_a_damaged_event() {
         loop {
             match read.next() {
                 Ok(Some(batch)) => {
-                    versions.extend(Batch::new(batch).events().iter().map(|e| e.version));
+                    versions.extend(
+                        Batch::new(batch)
+                            .events(&store.source())
+                            .unwrap()
+                            .iter()
+                            .map(|e| e.version),
+                    );
                 }
                 Ok(None) => return (versions, true),
                 Err(error) => {

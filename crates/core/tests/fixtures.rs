@@ -58,8 +58,8 @@ fn read_all(store: &Store) -> Vec<(BatchEvent, Hash)> {
     let read = store.read(ReadSpec::new(Subject::All)).unwrap();
     let mut events = Vec::new();
     while let Some(batch) = read.next().unwrap() {
-        for event in Batch::new(batch).events() {
-            let previous = store.links().previous(&[event.position]).unwrap();
+        for event in Batch::new(batch).events(&store.source()).unwrap() {
+            let previous = store.source().previous_links(&[event.position]).unwrap();
             events.push((event, previous.try_into().unwrap()));
         }
     }

@@ -55,9 +55,9 @@ fn what_is_read_at_once_is_what_another_thread_reads() {
         for spec in specs() {
             let read = store.read(spec.clone()).unwrap();
             let batch = Batch::new(read.next_now(OUT).unwrap().unwrap());
-            let mut events = batch.events();
+            let mut events = batch.events(&store.source()).unwrap();
             while let Some(batch) = read.next().unwrap() {
-                events.extend(Batch::new(batch).events());
+                events.extend(Batch::new(batch).events(&store.source()).unwrap());
             }
             assert_eq!(events, pooled(&store, &spec), "{spec:?}");
         }
@@ -71,7 +71,7 @@ fn a_memory_store_answers_at_once_too() {
     let read = store.read(ReadSpec::new(Subject::Stream("b".to_owned()))).unwrap();
     let batch = Batch::new(read.next_now(OUT).unwrap().unwrap());
     assert!(batch.is_last());
-    assert_eq!(batch.events()[0].payload, b"2");
+    assert_eq!(batch.events(&store.source()).unwrap()[0].payload, b"2");
 }
 
 #[test]
@@ -100,9 +100,9 @@ fn a_long_answer_begins_at_once_and_goes_on() {
     let read = store.read(spec.clone()).unwrap();
     let first = Batch::new(read.next_now(OUT).unwrap().unwrap());
     assert!(!first.is_last() && !first.is_empty());
-    let mut events = first.events();
+    let mut events = first.events(&store.source()).unwrap();
     while let Some(batch) = read.next().unwrap() {
-        events.extend(Batch::new(batch).events());
+        events.extend(Batch::new(batch).events(&store.source()).unwrap());
     }
     assert_eq!(events.len(), 1000);
     assert_eq!(events, pooled(&store, &spec));
@@ -120,7 +120,9 @@ fn what_is_too_large_to_work_on_at_once_is_left_to_another_thread() {
     append(&store, &[event("a", "g", b"")]).unwrap();
     let mut facts = Vec::new();
     while let Some(batch) = read.next().unwrap() {
-        facts.extend(Batch::new(batch).events().into_iter().map(|event| event.fact));
+        facts.extend(
+            Batch::new(batch).events(&store.source()).unwrap().into_iter().map(|event| event.fact),
+        );
     }
     assert_eq!(facts, ["f", "g"]);
 }
@@ -157,10 +159,10 @@ fn what_is_not_in_memory_is_left_to_another_thread_and_read_at_once_afterwards()
     let limited = ReadSpec { limit: Some(20), ..ReadSpec::new(Subject::Stream("e1".to_owned())) };
     let read = store.read(limited.clone()).unwrap();
     assert_eq!(read.next_now(OUT).unwrap(), None);
-    let events = Batch::new(read.next().unwrap().unwrap()).events();
+    let events = Batch::new(read.next().unwrap().unwrap()).events(&store.source()).unwrap();
     assert_eq!(events.len(), 20);
     let again = store.read(limited).unwrap().next_now(OUT).unwrap();
-    assert_eq!(Batch::new(again.unwrap()).events(), events);
+    assert_eq!(Batch::new(again.unwrap()).events(&store.source()).unwrap(), events);
 }
 
 #[test]
@@ -201,12 +203,12 @@ fn a_reader_of_another_writers_log_leaves_every_read_to_another_thread() {
 fn previous_links_come_with_batches_that_are_asked_for_them_or_on_their_own() {
     let (_directory, store) = filled(relaxed(), 3000);
     let read = store.read(ReadSpec::new(Subject::All)).unwrap();
-    let first = Batch::new(read.next().unwrap().unwrap()).events();
+    let first = Batch::new(read.next().unwrap().unwrap()).events(&store.source()).unwrap();
     read.want_previous_links();
     let batch = Batch::new(read.next().unwrap().unwrap());
-    let second = batch.events();
+    let second = batch.events(&store.source()).unwrap();
     let positions: Vec<u64> = second.iter().map(|event| event.position).collect();
-    let own = store.links().previous(&positions[..64]).unwrap();
+    let own = store.source().previous_links(&positions[..64]).unwrap();
     let all: Vec<&BatchEvent> = first.iter().chain(&second).collect();
     for (nth, event) in second.iter().take(64).enumerate() {
         let previous = batch.previous_link(nth).unwrap();

@@ -7,10 +7,11 @@ use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use serde_json::json;
-use tetralog_core::{Links, Read, Verification};
+use tetralog_core::{Read, Source, Verification};
 
 use crate::buffers;
 use crate::convert::{progress_json, report_json, to_js};
+use crate::store::whole;
 use crate::work::Work;
 
 /// One read at one head.
@@ -66,26 +67,32 @@ impl NativeRead {
     }
 }
 
-/// Looks up previous links, also when the store is closed.
+/// Looks up what events need that is not in their batch, also when the store is closed.
 #[napi]
-pub struct NativeLinks {
-    links: Links,
+pub struct NativeSource {
+    source: Source,
 }
 
-impl NativeLinks {
-    pub fn new(links: Links) -> Self {
-        Self { links }
+impl NativeSource {
+    pub fn new(source: Source) -> Self {
+        Self { source }
     }
 }
 
 #[napi]
-impl NativeLinks {
+impl NativeSource {
+    /// The string that the event at a position refers to so.
+    #[napi(catch_unwind)]
+    pub fn text(&self, position: f64, reference: u32) -> Result<String> {
+        self.source.text(whole(position), reference).map_err(|error| to_js(&error))
+    }
+
     /// The previous links of the events at some positions, 32 bytes each; of the first one only, if
     /// those of all would hold the thread.
     #[napi(catch_unwind)]
-    pub fn previous(&self, positions: &[f64]) -> Result<Uint8Array> {
-        let positions: Vec<u64> = positions.iter().copied().map(crate::store::whole).collect();
-        let links = self.links.previous(&positions);
+    pub fn previous_links(&self, positions: &[f64]) -> Result<Uint8Array> {
+        let positions: Vec<u64> = positions.iter().copied().map(whole).collect();
+        let links = self.source.previous_links(&positions);
         links.map(Uint8Array::from).map_err(|error| to_js(&error))
     }
 }

@@ -17,7 +17,7 @@ use tetralog_core::{Durability, Error, Outcome, OutcomeSink, Read, ReadSpec, Sto
 
 use crate::convert::{damage_json, pack_outcomes, stats_json, to_js};
 use crate::opening::NativeOpening;
-use crate::read::{NativeLinks, NativeRead, NativeVerify};
+use crate::read::{NativeRead, NativeSource, NativeVerify};
 use crate::work::Work;
 
 type Callback = ThreadsafeFunction<Uint8Array, (), Uint8Array, Status, false, false>;
@@ -299,11 +299,11 @@ impl NativeStore {
         read.map(NativeRead::new).ok_or_else(|| to_js(&Error::Closed))
     }
 
-    /// Looks up previous links, also when the store is closed.
+    /// Looks up what events need that is not in their batch, also when the store is closed.
     #[napi(catch_unwind)]
-    pub fn links(&self) -> Result<NativeLinks> {
+    pub fn source(&self) -> Result<NativeSource> {
         let store = self.engine().map_err(|error| to_js(&error))?;
-        Ok(NativeLinks::new(store.links()))
+        Ok(NativeSource::new(store.source()))
     }
 
     /// Begins a verification.

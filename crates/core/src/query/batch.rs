@@ -1,48 +1,53 @@
-//! Packed batches of events: fixed rows that are cheap to decode, each distinct string once, then the
-//! bytes. One copy from the log; nothing in a batch points into mapped memory.
+//! Packed batches of events: the records as they stand in the log, and a row for each that says where
+//! its fields are. One copy from the log; nothing in a batch points into mapped memory.
 
+use super::source::Source;
 use crate::chain::{Hash, MetadataKind};
-use crate::codec::{patch, put_f64, put_u32, u32_at};
+use crate::codec::{Reader, patch, u32_at};
 use crate::error::Result;
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::segment::Segment;
 
-/// Count, symbols, flags, offsets of rows and symbols, the head of the read.
-const HEADER_LEN: usize = 32;
+/// Count, flags, offset of the rows, four bytes of nothing, the head of the read.
+const HEADER_LEN: usize = 24;
+const HEAD_AT: usize = 16;
 const ROW_LEN: usize = 64;
-/// A symbol's key, offset and length.
-const SYMBOL_LEN: usize = 16;
-/// Flag: rows have previous links.
+/// Flag: the links that the events follow stand behind the rows.
 const FLAG_PREVIOUS_LINKS: u32 = 1;
 /// Flag: the read ends with this batch.
 pub(super) const FLAG_LAST: u32 = 2;
 
-/// Serials of segments that fit, beside an offset, into a number that JavaScript holds exactly.
-const KEYED_SERIALS: u32 = 1 << 21;
-
 /// Packs events into batches, one after another, keeping its buffers and what it knows of strings.
 ///
-/// A batch is a header, the bytes of the events, their rows and the symbols: what has a fixed size
-/// comes last, so that the bytes are copied once, from the log to where they are handed over.
+/// A batch is a header, the records, their rows and previous links: what has a fixed size comes last,
+/// so that the records are copied once, from the log to where they are handed over.
+///
+/// Strings are not in it. A row refers to them as the record does, and [`Source`] gives the text: the
+/// other side asks once for each string that is looked at, and scans meet the same ones over and over.
+/// That a definition is whole is checked here, so that asking does not fail later.
 #[derive(Debug)]
 pub(crate) struct BatchBuilder {
-    /// Header and bytes.
+    /// Header and records.
     out: Vec<u8>,
     rows: Vec<u8>,
-    symbols: Symbols,
-    /// Symbols of the tags of the event that is being added.
-    tags: Vec<u32>,
+    previous_links: Vec<u8>,
+    definitions: Definitions,
 }
 
 impl BatchBuilder {
     pub(crate) fn new() -> Self {
-        Self { out: Vec::new(), rows: Vec::new(), symbols: Symbols::new(), tags: Vec::new() }
+        Self {
+            out: Vec::new(),
+            rows: Vec::new(),
+            previous_links: Vec::new(),
+            definitions: Definitions::new(),
+        }
     }
 
     /// Begins a batch that is expected to become so long, in the memory of a buffer.
     pub(crate) fn begin(&mut self, buffer: Vec<u8>, expected: usize) {
         self.rows.clear();
-        self.symbols.forget();
+        self.previous_links.clear();
         self.out = buffer;
         self.out.clear();
         self.out.reserve(expected);
@@ -50,202 +55,124 @@ impl BatchBuilder {
     }
 
     /// Bytes of the batch so far.
+    #[inline]
     pub(crate) fn length(&self) -> usize {
-        self.out.len() + self.rows.len() + self.symbols.rows.len()
+        self.out.len() + self.rows.len() + self.previous_links.len()
     }
 
-    /// Adds an event.
+    /// Adds an event, whose record has these bytes.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         segment: &Segment,
+        bytes: &[u8],
         record: &Record<'_>,
-        event: &Place<'_>,
+        place: Place,
     ) -> Result<()> {
-        let out = &mut self.out;
-        let symbols = [
-            self.symbols.number(out, segment, record.entity)?,
-            self.symbols.number(out, segment, record.fact)?,
-            self.symbols.number(out, segment, record.scope)?,
-            self.symbols.number(out, segment, record.content_type)?,
-        ];
-        self.tags.clear();
-        for tag in record.tags() {
-            // Collected, because the text of a new symbol goes to where their numbers are going to be.
-            self.tags.push(self.symbols.number(out, segment, tag)?);
+        let strings = [record.entity, record.fact, record.scope, record.content_type];
+        for reference in strings.into_iter().chain(record.tags()) {
+            self.definitions.check(segment, reference)?;
         }
-        let fixed = out.len() as u32;
-        for tag in &self.tags {
-            put_u32(out, *tag);
+        let start = self.out.len();
+        self.out.extend_from_slice(bytes);
+        let payload = self.out.len() - record.payload.len();
+        let mut row = Row::default();
+        for number in [place.position, record.version, place.recorded_us] {
+            row.put((number as f64).to_le_bytes());
         }
-        out.extend_from_slice(record.link);
-        if let Some(link) = event.previous_link {
-            out.extend_from_slice(link);
+        row.put(segment.serial.to_le_bytes());
+        for reference in strings {
+            row.put(reference.to_le_bytes());
         }
-        out.extend_from_slice(record.id);
-        out.extend_from_slice(record.clock);
-        let metadata = out.len() as u32;
-        out.extend_from_slice(record.metadata);
-        let payload = out.len() as u32;
-        out.extend_from_slice(record.payload);
-
-        let row = &mut self.rows;
-        row.reserve(ROW_LEN);
-        for number in [event.position, record.version, event.recorded_us] {
-            put_f64(row, number as f64);
-        }
-        for symbol in symbols {
-            put_u32(row, symbol);
-        }
-        for number in
-            [fixed, payload, record.payload.len() as u32, metadata, record.metadata.len() as u32]
-        {
-            put_u32(row, number);
+        for place in [start, payload, record.payload.len(), record.metadata.len()] {
+            row.put((place as u32).to_le_bytes());
         }
         let kind = record.metadata_kind.number();
-        row.extend_from_slice(&[record.clock.len() as u8, kind, record.tag_count, 0]);
+        row.put([record.id_at, record.clock.len() as u8, kind, record.tag_count]);
+        self.rows.extend_from_slice(&row.bytes);
         Ok(())
     }
 
+    /// Adds the link that the event added last follows. Given for all events of a batch or for none.
+    pub(crate) fn push_previous_link(&mut self, link: &Hash) {
+        self.previous_links.extend_from_slice(link);
+    }
+
     /// The packed batch. `end` is that of the read.
-    pub(crate) fn finish(&mut self, flags: Flags, end: u64) -> Vec<u8> {
+    pub(crate) fn finish(&mut self, last: bool, end: u64) -> Vec<u8> {
         let mut out = std::mem::take(&mut self.out);
         out.resize(out.len().next_multiple_of(8), 0);
         let rows_at = out.len();
         out.extend_from_slice(&self.rows);
-        let symbols_at = out.len();
-        out.extend_from_slice(&self.symbols.rows);
-        let count = self.rows.len() / ROW_LEN;
-        let words = [count, self.symbols.count(), flags.bits() as usize, rows_at, symbols_at];
+        out.extend_from_slice(&self.previous_links);
+        let links = if self.previous_links.is_empty() { 0 } else { FLAG_PREVIOUS_LINKS };
+        let flags = links | if last { FLAG_LAST } else { 0 };
+        let words = [(self.rows.len() / ROW_LEN) as u32, flags, rows_at as u32];
         for (nth, word) in words.into_iter().enumerate() {
-            patch(&mut out, nth * 4, &(word as u32).to_le_bytes());
+            patch(&mut out, nth * 4, &word.to_le_bytes());
         }
         // The head: -1 of an empty log.
-        patch(&mut out, 24, &(end as f64 - 1.0).to_le_bytes());
+        patch(&mut out, HEAD_AT, &(end as f64 - 1.0).to_le_bytes());
         out
     }
 }
 
+/// A row under construction: its length is known, so that nothing grows while it is written.
+struct Row {
+    bytes: [u8; ROW_LEN],
+    at: usize,
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self { bytes: [0; ROW_LEN], at: 0 }
+    }
+}
+
+impl Row {
+    #[inline]
+    fn put<const N: usize>(&mut self, field: [u8; N]) {
+        patch(&mut self.bytes, self.at, &field);
+        self.at += N;
+    }
+}
+
 /// What the record itself does not say of an event.
-#[derive(Debug)]
-pub(crate) struct Place<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
     pub(crate) position: u64,
     pub(crate) recorded_us: u64,
-    /// Given for all events of a batch or for none.
-    pub(crate) previous_link: Option<&'a Hash>,
 }
 
-/// What is to be known of a batch.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Flags {
-    pub(crate) previous_links: bool,
-    pub(crate) last: bool,
-}
+/// Definitions that are remembered as whole; a power of two.
+const REMEMBERED: usize = 1 << 15;
 
-impl Flags {
-    fn bits(self) -> u32 {
-        let links = if self.previous_links { FLAG_PREVIOUS_LINKS } else { 0 };
-        links | if self.last { FLAG_LAST } else { 0 }
-    }
-}
-
-/// Strings that are remembered by where they are defined; a power of two.
-const KNOWN: usize = 1 << 15;
-
-/// The strings of a batch. Where a string is defined names it; the same text defined twice is two
-/// symbols, which costs less than looking for it would.
+/// The definitions that records refer to, each checked when it is met first. What is published does not
+/// change, so once is enough; what another one displaced is checked again.
 #[derive(Debug)]
-struct Symbols {
-    /// By a hash of the definition's place: the last one met, in this batch or an earlier one. What was
-    /// displaced becomes a symbol again.
-    known: Box<[Known]>,
-    /// The batch under construction.
-    batch: u32,
-    /// Key, offset and length of each.
-    rows: Vec<u8>,
+struct Definitions {
+    /// Serial of the segment and offset, by a hash of both; 0 for none.
+    whole: Box<[u64]>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Known {
-    /// The batch that it is a symbol of; 0 for none.
-    batch: u32,
-    serial: u32,
-    reference: u32,
-    symbol: u32,
-    /// Bytes of the text, which was checked when it was met first.
-    length: u32,
-}
-
-impl Symbols {
+impl Definitions {
     fn new() -> Self {
-        Self { known: vec![Known::default(); KNOWN].into(), batch: 1, rows: Vec::new() }
+        Self { whole: vec![0; REMEMBERED].into() }
     }
 
-    fn count(&self) -> usize {
-        self.rows.len() / SYMBOL_LEN
-    }
-
-    /// Begins anew, for another batch.
-    fn forget(&mut self) {
-        self.rows.clear();
-        self.batch = self.batch.wrapping_add(1);
-        if self.batch == 0 {
-            self.known.fill(Known::default());
-            self.batch = 1;
-        }
-    }
-
-    /// The batch's number of a string, which is put into `out` if it is new.
     #[inline]
-    fn number(&mut self, out: &mut Vec<u8>, segment: &Segment, reference: u32) -> Result<u32> {
-        let at = slot(segment.serial, reference);
-        let known = self.known.get(at).filter(|known| {
-            known.reference == reference && known.serial == segment.serial && known.batch != 0
-        });
-        match known.copied() {
-            Some(known) if known.batch == self.batch => Ok(known.symbol),
-            Some(known) => {
-                let text = segment.string_again(reference, known.length)?;
-                Ok(self.add(at, out, segment, reference, &text))
+    fn check(&mut self, segment: &Segment, reference: u32) -> Result<()> {
+        let key = u64::from(segment.serial) << 32 | u64::from(reference);
+        let mixed = (reference ^ segment.serial.rotate_left(24)).wrapping_mul(0x9e37_79b1);
+        let remembered = self.whole.get_mut((mixed >> 17) as usize & (REMEMBERED - 1));
+        match remembered {
+            Some(known) if *known != key => {
+                segment.string(reference)?;
+                *known = key;
             }
-            None => {
-                let text = segment.string(reference)?;
-                Ok(self.add(at, out, segment, reference, text.as_bytes()))
-            }
+            _ => {}
         }
-    }
-
-    fn add(
-        &mut self,
-        at: usize,
-        out: &mut Vec<u8>,
-        segment: &Segment,
-        reference: u32,
-        text: &[u8],
-    ) -> u32 {
-        let symbol = self.count() as u32;
-        put_f64(&mut self.rows, key(segment.serial, reference));
-        put_u32(&mut self.rows, out.len() as u32);
-        put_u32(&mut self.rows, text.len() as u32);
-        out.extend_from_slice(text);
-        if let Some(known) = self.known.get_mut(at) {
-            let (batch, serial, length) = (self.batch, segment.serial, text.len() as u32);
-            *known = Known { batch, serial, reference, symbol, length };
-        }
-        symbol
-    }
-}
-
-fn slot(serial: u32, reference: u32) -> usize {
-    let mixed = (reference ^ serial.rotate_left(24)).wrapping_mul(0x9e37_79b1);
-    (mixed >> 17) as usize & (KNOWN - 1)
-}
-
-/// A number that stands for the string in this process, so that it is decoded once; 0 for none.
-fn key(serial: u32, reference: u32) -> f64 {
-    if serial < KEYED_SERIALS {
-        (u64::from(serial) << 32 | u64::from(reference)) as f64
-    } else {
-        0.0
+        Ok(())
     }
 }
 
@@ -306,62 +233,64 @@ impl Batch {
 
     /// Whether the read ends with it.
     pub fn is_last(&self) -> bool {
-        u32_at(&self.bytes, 8) & FLAG_LAST != 0
+        self.flags() & FLAG_LAST != 0
     }
 
-    /// Decodes every event.
-    pub fn events(&self) -> Vec<BatchEvent> {
-        (0..self.len()).filter_map(|nth| self.event(nth)).collect()
+    /// Decodes every event. `source` is that of the store that the batch was read from.
+    pub fn events(&self, source: &Source) -> Result<Vec<BatchEvent>> {
+        let events = (0..self.len()).map(|nth| self.event(nth, source));
+        events.filter_map(Result::transpose).collect()
     }
 
     /// The n-th event's previous link, if the batch has previous links.
     pub fn previous_link(&self, nth: usize) -> Option<Hash> {
-        if u32_at(&self.bytes, 8) & FLAG_PREVIOUS_LINKS == 0 {
+        if self.flags() & FLAG_PREVIOUS_LINKS == 0 {
             return None;
         }
-        let row = u32_at(&self.bytes, 12) as usize + nth * ROW_LEN;
-        let tags = usize::from(*self.bytes.get(row + 62)?);
-        let at = u32_at(&self.bytes, row + 40) as usize + tags * 4 + size_of::<Hash>();
+        let at = self.row(self.len()) + nth * size_of::<Hash>();
         self.bytes.get(at..)?.first_chunk().copied()
     }
 
-    fn event(&self, nth: usize) -> Option<BatchEvent> {
-        let row = u32_at(&self.bytes, 12) as usize + nth * ROW_LEN;
-        let number = |at: usize| {
-            let bytes = self.bytes.get(row + at..)?.first_chunk()?;
-            crate::submission::position(f64::from_le_bytes(*bytes))
-        };
-        let field = |at: usize| u32_at(&self.bytes, row + at) as usize;
-        let piece = |at: usize, len: usize| self.bytes.get(at..at + len);
-        let [clock_len, kind, tag_count, _] = *self.bytes.get(row + 60..)?.first_chunk()?;
-        let links = if u32_at(&self.bytes, 8) & FLAG_PREVIOUS_LINKS == 0 { 32 } else { 64 };
-        let tags_at = field(40);
-        let link_at = tags_at + usize::from(tag_count) * 4;
-        let id_at = link_at + links;
-        Some(BatchEvent {
-            position: number(0)?,
-            version: number(8)?,
-            recorded_us: number(16)?,
-            entity: self.symbol(field(24))?,
-            fact: self.symbol(field(28))?,
-            scope: self.symbol(field(32))?,
-            content_type: self.symbol(field(36))?,
-            clock: piece(id_at + 16, usize::from(clock_len))?.to_vec(),
-            id: *piece(id_at, 16)?.first_chunk()?,
-            tags: (0..usize::from(tag_count))
-                .map(|tag| self.symbol(u32_at(&self.bytes, tags_at + tag * 4) as usize))
-                .collect::<Option<_>>()?,
-            metadata_kind: MetadataKind::from_number(kind)?,
-            payload: piece(field(44), field(48))?.to_vec(),
-            metadata: piece(field(52), field(56))?.to_vec(),
-            link: *piece(link_at, 32)?.first_chunk()?,
-        })
+    fn flags(&self) -> u32 {
+        u32_at(&self.bytes, 4)
     }
 
-    fn symbol(&self, nth: usize) -> Option<String> {
-        let at = u32_at(&self.bytes, 16) as usize + nth * SYMBOL_LEN + 8;
-        let (start, length) = (u32_at(&self.bytes, at), u32_at(&self.bytes, at + 4));
-        let text = self.bytes.get(start as usize..(start + length) as usize)?;
-        std::str::from_utf8(text).ok().map(str::to_owned)
+    /// Where the n-th row stands.
+    fn row(&self, nth: usize) -> usize {
+        u32_at(&self.bytes, 8) as usize + nth * ROW_LEN
+    }
+
+    fn event(&self, nth: usize, source: &Source) -> Result<Option<BatchEvent>> {
+        let Some((position, recorded_us, record)) = self.parsed(nth) else {
+            return Ok(None);
+        };
+        let text = |reference| source.text(position, reference);
+        Ok(Some(BatchEvent {
+            position,
+            version: record.version,
+            recorded_us,
+            entity: text(record.entity)?,
+            fact: text(record.fact)?,
+            scope: text(record.scope)?,
+            content_type: text(record.content_type)?,
+            clock: record.clock.to_vec(),
+            id: *record.id,
+            tags: record.tags().map(text).collect::<Result<_>>()?,
+            metadata_kind: record.metadata_kind,
+            payload: record.payload.to_vec(),
+            metadata: record.metadata.to_vec(),
+            link: *record.link,
+        }))
+    }
+
+    /// Position, time and record of the n-th event.
+    fn parsed(&self, nth: usize) -> Option<(u64, u64, Record<'_>)> {
+        let mut row = Reader::new(self.bytes.get(self.row(nth)..)?);
+        let position = crate::submission::position(row.f64()?)?;
+        let _version = row.f64()?;
+        let recorded_us = crate::submission::position(row.f64()?)?;
+        let _references = row.take(5 * 4)?;
+        let record = record::bounded(self.bytes.get(row.u32()? as usize..)?)?;
+        Some((position, recorded_us, Record::parse(record)?))
     }
 }

@@ -1,15 +1,17 @@
-//! Fetching the records of hits, a group at a time: all of a group are asked for before the first one
-//! is read, so that waits for the disk, or for memory, overlap.
+//! Fetching the records of hits. Scattered ones are fetched a group at a time: all of a group are asked
+//! for before the first one is read, so that waits for the disk, or for memory, overlap. Those of a scan
+//! follow each other.
 
 use std::ops::Range;
 
-use super::batch::{BatchBuilder, Flags, Place};
+use super::batch::{BatchBuilder, Place};
 use super::plan::Hit;
 use super::read::packing;
 use crate::chain::{GENESIS, Hash};
 use crate::error::Result;
 use crate::frame::HEADER_LEN;
 use crate::fs::{Moment, patience};
+use crate::index::Part;
 use crate::record::Glance;
 use crate::segment::Segment;
 use crate::view::{FoundRecord, View, record_at};
@@ -43,8 +45,18 @@ pub(super) struct Fetch {
     /// How many of the group are handed out.
     next: usize,
     frame: Option<Frame>,
+    /// Where the record of the next event stands, if it is in the frame of the one before.
+    following: Option<Following>,
     /// A scan has asked for this segment up to this offset.
     asked: Option<(u32, u64)>,
+}
+
+/// The place behind a record.
+#[derive(Debug, Clone, Copy)]
+struct Following {
+    serial: u32,
+    position: u64,
+    offset: u32,
 }
 
 #[derive(Debug)]
@@ -59,6 +71,8 @@ struct Located {
 struct Frame {
     serial: u32,
     offset: u64,
+    /// Position of the first event that is not in it.
+    end: u64,
     recorded_us: u64,
 }
 
@@ -82,14 +96,12 @@ impl Fetch {
     }
 
     /// Finds out where the records of the group stand, and asks for them.
-    pub(super) fn start(&mut self, view: &View, order: Order) -> Result<()> {
+    pub(super) fn start(&mut self, view: &View) -> Result<()> {
         let now = Moment::now();
         let may_wait = !patience::is_impatient();
-        if order == Order::Scattered {
-            for Located { hit, .. } in &self.group {
-                if let Some(part) = view.parts().get(hit.part) {
-                    part.expect_offset(hit.local, Some(now).filter(|_| may_wait));
-                }
+        for Located { hit, .. } in &self.group {
+            if let Some(part) = view.parts().get(hit.part) {
+                part.expect_offset(hit.local, Some(now).filter(|_| may_wait));
             }
         }
         for located in &mut self.group {
@@ -100,21 +112,13 @@ impl Fetch {
             let Some(offset) = located.offset.map(u64::from) else {
                 continue;
             };
-            let (segment, range) = (part.segment(), offset..offset + RECORD_GUESS);
-            match order {
-                Order::AsStored => ask_for_next(&mut self.asked, segment, offset, now),
-                Order::Scattered => {
-                    segment.prefetch(&(offset..offset + PREFETCHED));
-                    if may_wait {
-                        segment.ask_ahead(range, now);
-                    }
-                }
+            let segment = part.segment();
+            segment.prefetch(&(offset..offset + PREFETCHED));
+            if may_wait {
+                segment.ask_ahead(offset..offset + RECORD_GUESS, now);
             }
         }
-        match order {
-            Order::AsStored => Ok(()),
-            Order::Scattered => self.ask_for_rest(view, may_wait, now),
-        }
+        self.ask_for_rest(view, may_wait, now)
     }
 
     /// Asks for what the first bytes of the records show to be needed too: the rest of a long one, the
@@ -175,30 +179,79 @@ impl Fetch {
         let Some(part) = view.parts().get(hit.part) else {
             return Ok(None);
         };
-        let found = record_at(part, hit.local, *offset)?;
-        let position = part.base() + u64::from(hit.local);
-        Ok(Some(Fetched { found, position, check: hit.check }))
+        self.fetched(part, *hit, *offset).map(Some)
     }
 
-    /// Adds a fetched record to a batch.
-    pub(super) fn pack(
+    /// The record of a scan's next hit. Within a frame it follows the one before, and no index is asked.
+    #[inline]
+    pub(super) fn next_stored<'a>(
         &mut self,
-        view: &View,
-        fetched: &Fetched<'_>,
-        builder: &mut BatchBuilder,
-        previous_links: bool,
-    ) -> Result<()> {
-        let Fetched { found, position, .. } = fetched;
-        push(builder, view, found, *position, &mut self.frame, previous_links)
+        view: &'a View,
+        hit: Hit,
+    ) -> Result<Option<Fetched<'a>>> {
+        let Some(part) = view.parts().get(hit.part) else {
+            return Ok(None);
+        };
+        let position = part.base() + u64::from(hit.local);
+        let serial = part.segment().serial;
+        let offset = match self.following.take() {
+            Some(next) if next.position == position && next.serial == serial => Some(next.offset),
+            _ => part.offset(hit.local)?,
+        };
+        if let Some(offset) = offset {
+            ask_for_next(&mut self.asked, part.segment(), u64::from(offset));
+        }
+        let fetched = self.fetched(part, hit, offset)?;
+        if position + 1 < fetched.frame.end {
+            let behind = fetched.found.offset + fetched.found.bytes().len() as u64;
+            let offset = u32::try_from(behind).ok();
+            self.following =
+                offset.map(|offset| Following { serial, position: position + 1, offset });
+        }
+        Ok(Some(fetched))
+    }
+
+    #[inline]
+    fn fetched<'a>(
+        &mut self,
+        part: &'a Part,
+        hit: Hit,
+        offset: Option<u32>,
+    ) -> Result<Fetched<'a>> {
+        let found = record_at(part, hit.local, offset)?;
+        let position = part.base() + u64::from(hit.local);
+        let frame = frame_of(&mut self.frame, &found)?;
+        Ok(Fetched { found, position, frame, check: hit.check })
     }
 }
 
 /// A record that a hit led to.
 pub(super) struct Fetched<'a> {
     pub(super) found: FoundRecord<'a>,
-    pub(super) position: u64,
+    position: u64,
+    frame: Frame,
     /// The index could not decide: the record has to match the filters.
     pub(super) check: bool,
+}
+
+impl Fetched<'_> {
+    /// Adds the event to a batch.
+    #[inline]
+    pub(super) fn pack(
+        &self,
+        view: &View,
+        builder: &mut BatchBuilder,
+        previous_links: bool,
+    ) -> Result<()> {
+        let Self { found, position, frame, .. } = self;
+        let record = found.parse()?;
+        let place = Place { position: *position, recorded_us: frame.recorded_us };
+        builder.push(found.segment, found.bytes(), &record, place)?;
+        if previous_links {
+            builder.push_previous_link(&previous_link(view, *position, record.back)?);
+        }
+        Ok(())
+    }
 }
 
 fn frame_header(offset: u64, distance: u32) -> Range<u64> {
@@ -207,7 +260,8 @@ fn frame_header(offset: u64, distance: u32) -> Range<u64> {
 }
 
 /// Asks for the next pieces of a segment, when a scan comes to the last one that was asked for.
-fn ask_for_next(asked: &mut Option<(u32, u64)>, segment: &Segment, offset: u64, now: Moment) {
+#[inline]
+fn ask_for_next(asked: &mut Option<(u32, u64)>, segment: &Segment, offset: u64) {
     let upto = match *asked {
         Some((serial, upto)) if serial == segment.serial => upto,
         _ => offset,
@@ -215,40 +269,23 @@ fn ask_for_next(asked: &mut Option<(u32, u64)>, segment: &Segment, offset: u64, 
     if offset + PIECE > upto {
         let start = upto.max(offset);
         let end = start + 2 * PIECE;
-        segment.ask_ahead(start..end, now);
+        segment.ask_ahead(start..end, Moment::now());
         *asked = Some((segment.serial, end));
     }
 }
 
-/// Adds a record to a batch.
-fn push(
-    builder: &mut BatchBuilder,
-    view: &View,
-    found: &FoundRecord<'_>,
-    position: u64,
-    frame: &mut Option<Frame>,
-    previous_links: bool,
-) -> Result<()> {
-    let record = found.parse()?;
-    let link;
-    let mut event = Place { position, recorded_us: 0, previous_link: None };
-    event.recorded_us = recorded_us(frame, found, record.distance)?;
-    if previous_links {
-        link = previous_link(view, position, record.back)?;
-        event.previous_link = Some(&link);
-    }
-    builder.push(found.segment, &record, &event)
-}
-
-fn recorded_us(frame: &mut Option<Frame>, found: &FoundRecord<'_>, distance: u32) -> Result<u64> {
-    let serial = found.segment.serial;
+/// The frame of a record.
+#[inline]
+fn frame_of(last: &mut Option<Frame>, found: &FoundRecord<'_>) -> Result<Frame> {
+    let (segment, distance) = (found.segment, found.distance());
     let offset = found.offset.saturating_sub(u64::from(distance));
-    match *frame {
-        Some(last) if last.offset == offset && last.serial == serial => Ok(last.recorded_us),
+    match *last {
+        Some(frame) if frame.offset == offset && frame.serial == segment.serial => Ok(frame),
         _ => {
-            let recorded_us = found.segment.recorded_us(found.offset, distance)?;
-            *frame = Some(Frame { serial, offset, recorded_us });
-            Ok(recorded_us)
+            let header = segment.frame_of(found.offset, distance)?;
+            let end = header.base + u64::from(header.count);
+            let (serial, recorded_us) = (segment.serial, header.recorded_us);
+            Ok(*last.insert(Frame { serial, offset, end, recorded_us }))
         }
     }
 }
@@ -265,7 +302,9 @@ fn previous_link(view: &View, position: u64, back: u64) -> Result<Hash> {
 pub(crate) fn single(view: &View, position: u64) -> Result<Vec<u8>> {
     packing(|builder| {
         builder.begin(Vec::new(), SINGLE_BYTES);
-        push(builder, view, &view.record(position)?, position, &mut None, false)?;
-        Ok(builder.finish(Flags { previous_links: false, last: true }, view.end()))
+        let found = view.record(position)?;
+        let frame = frame_of(&mut None, &found)?;
+        Fetched { found, position, frame, check: false }.pack(view, builder, false)?;
+        Ok(builder.finish(true, view.end()))
     })
 }

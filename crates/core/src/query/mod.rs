@@ -5,17 +5,17 @@ mod clock_order;
 mod entities;
 mod fetch;
 mod interrupt;
-mod links;
 mod plan;
 mod read;
 mod search;
+mod source;
 mod spec;
 mod stream;
 mod verify;
 
 pub use batch::{Batch, BatchEvent};
-pub use links::Links;
 pub use read::{Explanation, Read};
+pub use source::Source;
 pub use spec::{Order, ReadSpec, Subject};
 pub use verify::{Verification, VerifyProgress, VerifyReport};
 

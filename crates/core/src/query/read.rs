@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::batch::{BatchBuilder, Flags};
+use super::batch::BatchBuilder;
 use super::entities::{self, Names};
-use super::fetch::Fetch;
+use super::fetch::{self, Fetch};
 use super::interrupt::Interrupt;
 use super::plan::{Hit, Plan, matches_found, matches_record};
 use super::spec::{Order, ReadSpec, Subject};
@@ -378,23 +378,34 @@ impl Running {
         }
         self.finished |= self.left == 0;
         self.handed += count;
-        Ok(builder.finish(Flags { previous_links, last: self.finished }, self.view.end()))
+        Ok(builder.finish(self.finished, self.view.end()))
     }
 
     /// Adds the next event within the limit to a batch, if there is one.
     fn add_next(&mut self, builder: &mut BatchBuilder, previous_links: bool) -> Result<bool> {
         while self.left > 0 {
-            if self.fetch.is_empty() {
-                if let Some(error) = self.failure.take() {
-                    return Err(error);
-                }
-                self.look_ahead(previous_links)?;
+            if self.fetch.is_empty()
+                && let Some(error) = self.failure.take()
+            {
+                return Err(error);
             }
-            let Some(fetched) = self.fetch.next(&self.view)? else {
+            let fetched = match self.plan.order() {
+                fetch::Order::AsStored => match self.next_candidate()? {
+                    Some(hit) => self.fetch.next_stored(&self.view, hit)?,
+                    None => None,
+                },
+                fetch::Order::Scattered => {
+                    if self.fetch.is_empty() {
+                        self.look_ahead(previous_links)?;
+                    }
+                    self.fetch.next(&self.view)?
+                }
+            };
+            let Some(fetched) = fetched else {
                 return Ok(false);
             };
             if !fetched.check || matches_found(&fetched.found, &self.filters)? {
-                self.fetch.pack(&self.view, &fetched, builder, previous_links)?;
+                fetched.pack(&self.view, builder, previous_links)?;
                 self.left -= 1;
                 return Ok(true);
             }
@@ -416,7 +427,7 @@ impl Running {
                 Err(error) => return Err(error),
             }
         }
-        self.fetch.start(&self.view, self.plan.order())?;
+        self.fetch.start(&self.view)?;
         if previous_links { self.fetch.ask_for_previous(&self.view) } else { Ok(()) }
     }
 

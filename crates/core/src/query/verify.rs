@@ -224,7 +224,7 @@ impl Verification {
             let checked = record_of(part, hit.local).and_then(|found| {
                 let record = found.parse()?;
                 self.bytes += record.payload.len() as u64;
-                let time = found.segment.recorded_us(found.offset, record.distance)?;
+                let time = found.segment.frame_of(found.offset, record.distance)?.recorded_us;
                 check_event(&mut self.digester, &self.view, found.segment, &record, position, time)
             });
             match checked {

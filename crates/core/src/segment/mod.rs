@@ -190,15 +190,15 @@ impl Segment {
         }
     }
 
-    /// When the frame was recorded that starts `distance` bytes before a record.
-    pub(crate) fn recorded_us(&self, offset: u64, distance: u32) -> Result<u64> {
+    /// The header of the frame that starts `distance` bytes before a record.
+    pub(crate) fn frame_of(&self, offset: u64, distance: u32) -> Result<FrameHeader> {
         let damaged = || self.damaged(offset, LINK_AT as u64, "a record's frame cannot be found");
         let at = offset.checked_sub(u64::from(distance)).ok_or_else(damaged)?;
         let bytes = self.bytes(at, HEADER_LEN)?.ok_or_else(damaged)?;
         let header = bytes.first_chunk().ok_or_else(damaged)?;
-        FrameHeader::decode(header, &self.checksum, at).map(|header| header.recorded_us).ok_or_else(
-            || self.damaged(at, HEADER_LEN as u64, "a frame's header does not match its CRC"),
-        )
+        FrameHeader::decode(header, &self.checksum, at).ok_or_else(|| {
+            self.damaged(at, HEADER_LEN as u64, "a frame's header does not match its CRC")
+        })
     }
 
     /// The string whose definition stands at an offset; 0 is the empty string.
@@ -235,17 +235,6 @@ impl Segment {
             }
         };
         text.ok_or_else(|| damaged("a string is not UTF-8"))
-    }
-
-    /// The bytes of a string that [`Segment::string`] gave before, so they need no other check: what is
-    /// published does not change.
-    pub(crate) fn string_again(&self, reference: u32, length: u32) -> Result<Cow<'_, [u8]>> {
-        if length == 0 {
-            return Ok(Cow::Borrowed(&[]));
-        }
-        let offset = u64::from(reference) + DEFINITION_HEADER_LEN as u64;
-        let bytes = self.bytes(offset, length as usize)?;
-        bytes.ok_or_else(|| self.damaged(offset, u64::from(length), "a string was cut off"))
     }
 
     /// A damage of this segment as an error.

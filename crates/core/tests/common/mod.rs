@@ -40,7 +40,7 @@ pub(crate) fn read(store: &Store, spec: ReadSpec) -> Result<Vec<BatchEvent>> {
     let read = store.read(spec)?;
     let mut events = Vec::new();
     while let Some(batch) = read.next()? {
-        events.extend(Batch::new(batch).events());
+        events.extend(Batch::new(batch).events(&store.source()).unwrap());
     }
     Ok(events)
 }
