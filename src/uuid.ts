@@ -2,8 +2,10 @@
 import { invalidArgument } from './errors.js'
 import { describe } from './packer.js'
 
-/** The digits of every two bytes; made when the first id is read, for they take a few MiB. */
-let hexPairs: string[] | undefined
+/** The two digits of every byte. */
+const DIGITS = Buffer.from(Array.from({ length: 256 }, (_, byte) => hexOf(byte)).join(''), 'latin1')
+/** An id under construction: every place but the dashes is written each time. */
+const scratch = Buffer.alloc(36, '-')
 const DASHES = [8, 13, 18, 23]
 
 function digit(unit: number): number {
@@ -36,12 +38,18 @@ function parse(bytes: Uint8Array, at: number, value: string): boolean {
   return true
 }
 
+function hexOf(byte: number): string {
+  return byte.toString(16).padStart(2, '0')
+}
+
+// Joining strings would cost three times as much, and again when the id is looked at.
 export function readUuid(bytes: Uint8Array, at: number): string {
-  hexPairs ??= Array.from({ length: 65_536 }, (_, pair) => pair.toString(16).padStart(4, '0'))
-  const pairs = hexPairs
-  const hex = (nth: number): string => {
-    const high = bytes[at + nth * 2] as number
-    return pairs[(high << 8) | (bytes[at + nth * 2 + 1] as number)] as string
+  let to = 0
+  for (let i = 0; i < 16; i++) {
+    const digits = (bytes[at + i] as number) * 2
+    scratch[to] = DIGITS[digits] as number
+    scratch[to + 1] = DIGITS[digits + 1] as number
+    to += i === 3 || i === 5 || i === 7 || i === 9 ? 3 : 2
   }
-  return `${hex(0) + hex(1)}-${hex(2)}-${hex(3)}-${hex(4)}-${hex(5) + hex(6) + hex(7)}`
+  return scratch.toString('latin1')
 }

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
-use crate::fs::OpenMode;
+use crate::fs::{OpenMode, patience, residency};
 use crate::head::{Head, HeadPage};
 use crate::index::{IndexFile, Part, RUN_MAX_BYTES, RUN_MAX_EVENTS, Tail, index_frames};
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::Shared;
 use crate::upkeep::load_directory;
 use crate::writer::Start;
+
+/// Bytes of new frames that are taken up by a thread that must not wait: a tenth of a millisecond.
+const NEAR_BYTES: u64 = 64 << 10;
 
 /// How far a follower is.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(crate) struct Follower {
     /// Opened when there is one: a store that is just being made has none yet.
     page: Mutex<Option<HeadPage>>,
     place: Mutex<Place>,
+    /// Whether it can be known what is in memory. Where it cannot, any touch may wait for the disk.
+    residency_told: bool,
 }
 
 impl Follower {
@@ -46,7 +51,8 @@ impl Follower {
             sealed: start.sealed,
             stopped: false,
         };
-        Self { boot_id, page: Mutex::default(), place: Mutex::new(place) }
+        let residency_told = residency::is_told(&place.active.path);
+        Self { boot_id, page: Mutex::default(), place: Mutex::new(place), residency_told }
     }
 
     fn head(&self, shared: &Shared) -> Option<Head> {
@@ -57,51 +63,30 @@ impl Follower {
         page.as_ref()?.read()
     }
 
-    /// Takes up what the writer has published since.
+    /// Takes up what the writer has published since. A thread that must not wait does so if that is
+    /// little, and nobody else is at it.
     pub(crate) fn refresh(&self, shared: &Shared) -> Result<()> {
-        let mut place = self.place.lock();
+        let may_wait = !patience::is_impatient();
+        let mut place = if may_wait {
+            self.place.lock()
+        } else if !self.residency_told {
+            return Err(Error::WouldWait);
+        } else {
+            self.place.try_lock().ok_or(Error::WouldWait)?
+        };
         let Some(head) = self.head(shared) else {
             return Ok(());
         };
         if place.stopped || head.store_id != shared.store_id || head.boot_id != self.boot_id {
             return Ok(());
         }
-        while head.segment >= place.active.header.number {
-            let live = head.segment == place.active.header.number;
-            if place.sealed {
-                if live {
-                    break;
-                }
-                place.next_segment(shared)?;
-                continue;
-            }
-            let limit = if live { head.offset } else { place.active.file_length()? };
-            if place.offset >= limit {
-                break;
-            }
-            let (active, tail) = (Arc::clone(&place.active), Arc::clone(&place.tail));
-            let scanned = index_frames(&active, &tail, place.offset, limit, false)?;
-            shared.report(&scanned.damage);
-            place.offset = scanned.end;
-            place.next_position = scanned.next_position;
-            if let Some(reason) = scanned.stop {
-                place.stopped = true;
-                shared.report(&[active.damage(scanned.end, limit - scanned.end, reason)]);
-                break;
-            }
-            if !scanned.sealed {
-                break;
-            }
-            active.set_sealed();
-            place.sealed = true;
-        }
-        let covered = place.offset - place.tail.extent().start;
-        let full = place.tail.count() >= RUN_MAX_EVENTS || covered >= RUN_MAX_BYTES;
-        if full && place.tail.count() > 0 {
-            let tail = Arc::new(Tail::new(&place.active, place.next_position, place.offset));
-            place.tail = Arc::clone(&tail);
-            shared.change_layout(|layout| layout.parts.push(Part::Tail(tail)));
-            adopt_files(shared, &place.tail);
+        if may_wait {
+            place.take_up(shared, &head)?;
+            place.begin_tail_if_full(shared);
+        } else if place.is_near(&head) {
+            patience::to_the_end(|| place.take_up(shared, &head))?;
+        } else {
+            return Err(Error::WouldWait);
         }
         shared.publish(place.next_position);
         shared.set_synced(place.next_position);
@@ -110,6 +95,62 @@ impl Follower {
 }
 
 impl Place {
+    /// Whether little has to be read to get to a head.
+    fn is_near(&self, head: &Head) -> bool {
+        let here = head.segment == self.active.header.number;
+        here && !self.is_full() && head.offset <= self.offset + NEAR_BYTES
+    }
+
+    /// Whether the tail has what is due to a run.
+    fn is_full(&self) -> bool {
+        let covered = self.offset - self.tail.extent().start;
+        let full = self.tail.count() >= RUN_MAX_EVENTS || covered >= RUN_MAX_BYTES;
+        full && self.tail.count() > 0
+    }
+
+    /// Reads the frames up to a head.
+    fn take_up(&mut self, shared: &Shared, head: &Head) -> Result<()> {
+        while head.segment >= self.active.header.number {
+            let live = head.segment == self.active.header.number;
+            if self.sealed {
+                if live {
+                    break;
+                }
+                self.next_segment(shared)?;
+                continue;
+            }
+            let limit = if live { head.offset } else { self.active.file_length()? };
+            if self.offset >= limit {
+                break;
+            }
+            let (active, tail) = (Arc::clone(&self.active), Arc::clone(&self.tail));
+            let scanned = index_frames(&active, &tail, self.offset, limit, false)?;
+            shared.report(&scanned.damage);
+            self.offset = scanned.end;
+            self.next_position = scanned.next_position;
+            if let Some(reason) = scanned.stop {
+                self.stopped = true;
+                shared.report(&[active.damage(scanned.end, limit - scanned.end, reason)]);
+                break;
+            }
+            if !scanned.sealed {
+                break;
+            }
+            active.set_sealed();
+            self.sealed = true;
+        }
+        Ok(())
+    }
+
+    fn begin_tail_if_full(&mut self, shared: &Shared) {
+        if self.is_full() {
+            let tail = Arc::new(Tail::new(&self.active, self.next_position, self.offset));
+            self.tail = Arc::clone(&tail);
+            shared.change_layout(|layout| layout.parts.push(Part::Tail(tail)));
+            adopt_files(shared, &self.tail);
+        }
+    }
+
     fn next_segment(&mut self, shared: &Shared) -> Result<()> {
         let path = shared.segment_path(self.active.header.number + 1);
         let segment = match Segment::open(&*shared.fs, &path, OpenMode::Read)? {

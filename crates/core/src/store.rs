@@ -327,9 +327,6 @@ impl Store {
     /// Runs a point read on a thread that must neither wait for the disk nor work for long. `None` if it
     /// would have to: then another thread has to run it.
     pub fn without_waiting<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<Option<T>> {
-        if self.follower.is_some() {
-            return Ok(None);
-        }
         match patience::without_waiting(|| read(self)) {
             Err(Error::WouldWait) => Ok(None),
             answer => answer.map(Some),

@@ -188,15 +188,42 @@ fn a_query_that_could_go_through_much_of_an_index_is_not_begun_at_once() {
 }
 
 #[test]
-fn a_reader_of_another_writers_log_leaves_every_read_to_another_thread() {
+fn a_reader_of_another_writers_log_answers_at_once_while_it_is_near() {
     let (directory, store) = filled(small(), 10);
     let options = StoreOptions { read_only: true, ..small() };
     let reader = Store::open(directory.path(), options).unwrap();
-    assert_eq!(reader.without_waiting(|reader| reader.version("e1")).unwrap(), None);
+    let version = || reader.without_waiting(|reader| reader.version("e1")).unwrap();
+    assert_eq!(version(), Some(Some(1)));
+    append(&store, &[event("e1", "f", b"new")]).unwrap();
+    assert_eq!(version(), Some(Some(2)));
     let read = reader.read(ReadSpec::new(Subject::Stream("e1".to_owned()))).unwrap();
-    assert_eq!(read.next_now(OUT).unwrap(), None);
-    assert_eq!(Batch::new(read.next().unwrap().unwrap()).len(), 2);
-    drop(store);
+    let events = Batch::new(read.next_now(OUT).unwrap().unwrap()).events(&reader.source()).unwrap();
+    assert_eq!(events.last().unwrap().payload, b"new");
+
+    // Two events of 48 KiB are too much to take up at once, and nothing of them is.
+    let long = vec![0; 48 << 10];
+    append(&store, &[event("e1", "f", &long), event("e1", "f", &long)]).unwrap();
+    assert_eq!(version(), None);
+    assert_eq!(version(), None);
+    assert_eq!(reader.version("e1").unwrap(), Some(4));
+    assert_eq!(version(), Some(Some(4)));
+}
+
+#[test]
+fn a_reader_at_once_and_one_that_waits_follow_a_writer_to_the_same_end() {
+    let (directory, store) = filled(small(), 10);
+    let options = StoreOptions { read_only: true, ..small() };
+    let reader = Store::open(directory.path(), options).unwrap();
+    // Over several segments, and more than one run's worth.
+    for round in 0..3000_u64 {
+        append(&store, &[event("e1", "f", &[7; 1500])]).unwrap();
+        let expected = Some(round + 2);
+        match reader.without_waiting(|reader| reader.version("e1")).unwrap() {
+            Some(version) => assert_eq!(version, expected),
+            None => assert_eq!(reader.version("e1").unwrap(), expected),
+        }
+    }
+    assert_eq!(common::all(&reader).unwrap(), common::all(&store).unwrap());
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod disk;
 mod map;
 mod memory;
 pub(crate) mod patience;
-mod residency;
+pub(crate) mod residency;
 
 use std::fmt::Debug;
 use std::io;

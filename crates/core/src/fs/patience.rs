@@ -53,6 +53,18 @@ pub(crate) fn without_waiting<T>(step: impl FnOnce() -> Result<T>) -> Result<T> 
     step()
 }
 
+/// Runs a part of an impatient step that must not end half-way: what it takes on has to be known to be little.
+pub(crate) fn to_the_end<T>(part: impl FnOnce() -> T) -> T {
+    struct Resume(Option<(Moment, Instant)>);
+    impl Drop for Resume {
+        fn drop(&mut self) {
+            ALLOWANCE.with(|allowance| allowance.since.set(self.0));
+        }
+    }
+    let _resume = Resume(ALLOWANCE.with(|allowance| allowance.since.take()));
+    part()
+}
+
 /// Whether the thread must not wait.
 pub(crate) fn is_impatient() -> bool {
     ALLOWANCE.with(|allowance| allowance.since.get().is_some())

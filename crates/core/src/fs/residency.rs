@@ -3,6 +3,7 @@
 //! one that is nevertheless costs a page fault, not a wrong answer.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
@@ -26,6 +27,14 @@ impl Moment {
         let passed = now.saturating_duration_since(*START.get_or_init(|| now));
         (Self(passed.as_secs() as u32 + 1), now)
     }
+}
+
+/// Whether the kernel tells this process which pages of a file are in memory: it tells whoever owns the
+/// file or may write it, and says to others that all are.
+pub(crate) fn is_told(file: &Path) -> bool {
+    use rustix::fs::{Access, AtFlags, CWD, accessat, stat};
+    accessat(CWD, file, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+        || stat(file).is_ok_and(|stat| stat.st_uid == rustix::process::geteuid().as_raw())
 }
 
 /// What is known of a window: a bit for each page that was in memory, and when that was asked.

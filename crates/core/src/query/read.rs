@@ -127,7 +127,7 @@ impl Read {
     /// The first batch of at most so many bytes, on a thread that must neither wait for the disk nor work
     /// for long; `None` if that cannot be, and then the read has not begun.
     pub fn next_now(&self, most: usize) -> Result<Option<Vec<u8>>> {
-        if self.follower.is_some() || !self.is_small() {
+        if !self.is_small() {
             return Ok(None);
         }
         match patience::without_waiting(|| self.batch(FIRST_BATCH.min(most / 2), Vec::new())) {
