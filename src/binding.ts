@@ -29,17 +29,14 @@ export interface NativeStore {
   appendSync(submission: Uint8Array): Uint8Array
   ref(): void
   unref(): void
-  // The calls `…Now` answer at once or not at all: a length of -1 (NaN of `versionNow`) means that
-  // they would have to wait, and that the other call has to be used. They put a batch into `out`.
-  // Those of one event put it into `out` from `at` on, and give -n if there is no room for n bytes.
-  latestNow(entity: string, out: Uint8Array, at: number): number
+  /** What stands for the store in calls that are functions. */
+  readonly handle: number
   latestAsync(entity: string): Promise<Uint8Array | null>
-  eventNow(position: number, out: Uint8Array, at: number): number
   eventAsync(position: number): Promise<Uint8Array | null>
-  versionNow(entity: string): number
   versionAsync(entity: string): Promise<number>
   head(): Promise<number>
   read(spec: Uint8Array): NativeRead
+  /** Puts the first batch into `out`: its length, or -1 if the read has to begin by `read`. */
   readNow(spec: Uint8Array, out: Uint8Array): number
   /** The read of the last `readNow`, to go on with. */
   begun(): NativeRead
@@ -77,6 +74,17 @@ interface NativeStoreClass {
     onOutcomes: OnOutcomes,
   ): Promise<NativeStore>
 }
+
+// What answers at once or not at all: -1 (NaN of `versionNow`) means that it would have to wait, and that
+// the store's `…Async` has to be used. An event is put into `out` from `at` on; -n if there is no
+// room for its n bytes, 0 if there is none.
+interface PointReads {
+  latestNow(store: number, entity: string, out: Uint8Array, at: number): number
+  eventNow(store: number, position: number, out: Uint8Array, at: number): number
+  versionNow(store: number, entity: string): number
+}
+
+export const { latestNow, eventNow, versionNow } = native as unknown as PointReads
 
 // The generated types are weaker than the contract: promises of unknown, for example.
 export const NativeOpening = native.NativeOpening as unknown as new () => NativeOpening

@@ -59,6 +59,8 @@ class SharedSource implements BatchSource {
 
 export class Session {
   readonly #native: NativeStore
+  // Asked for once: it costs a native call.
+  readonly #handle: number
   // Only reads that wait right now: an iterator that was dropped must not be kept alive from here.
   readonly #waiting = new Set<Waiting>()
   #closed = false
@@ -68,6 +70,7 @@ export class Session {
 
   constructor(native: NativeStore) {
     this.#native = native
+    this.#handle = native.handle
   }
 
   get closed(): boolean {
@@ -78,6 +81,12 @@ export class Session {
   get native(): NativeStore {
     if (this.#closed) throw closed()
     return this.#native
+  }
+
+  /** What stands for the store in point reads. Throws ERR_CLOSED after close(). */
+  get handle(): number {
+    if (this.#closed) throw closed()
+    return this.#handle
   }
 
   get source(): BatchSource {

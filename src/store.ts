@@ -4,7 +4,7 @@ import { inspect } from 'node:util'
 import { AppendQueue } from './append-queue.js'
 import { type BatchSource, type Decoded, decodeEntities } from './batch.js'
 import type { NativeOpening, NativeStore } from './binding.js'
-import { nativeStore } from './binding.js'
+import { eventNow, latestNow, nativeStore, versionNow } from './binding.js'
 import { closed, fromNative, invalidArgument, toDamage } from './errors.js'
 import { decodeEvent, decodeEvents } from './event.js'
 import { checkFilters, EVERYTHING } from './filter.js'
@@ -275,8 +275,8 @@ export class Store implements AsyncDisposable {
     try {
       const name = wellFormed(entity, 'entity')
       if (turn.isOver()) return turn.next().then(() => this.latest<E>(name))
-      const { native, source } = this.#session
-      const length = this.#session.place((slab) => native.latestNow(name, slab.bytes, slab.at))
+      const { handle, native, source } = this.#session
+      const length = this.#session.place((slab) => latestNow(handle, name, slab.bytes, slab.at))
       return length < 0
         ? native.latestAsync(name).then((bytes) => eventOrNone<E>(bytes, source), rethrow)
         : Promise.resolve(eventIn<E>(this.#session.slab, length, source))
@@ -290,8 +290,8 @@ export class Store implements AsyncDisposable {
     try {
       const number = integer(position, 'position', 0, Number.MAX_SAFE_INTEGER)
       if (turn.isOver()) return turn.next().then(() => this.event<E>(number))
-      const { native, source } = this.#session
-      const length = this.#session.place((slab) => native.eventNow(number, slab.bytes, slab.at))
+      const { handle, native, source } = this.#session
+      const length = this.#session.place((slab) => eventNow(handle, number, slab.bytes, slab.at))
       return length < 0
         ? native.eventAsync(number).then((bytes) => eventOrNone<E>(bytes, source), rethrow)
         : Promise.resolve(eventIn<E>(this.#session.slab, length, source))
@@ -305,7 +305,7 @@ export class Store implements AsyncDisposable {
     try {
       const name = wellFormed(entity, 'entity')
       if (turn.isOver()) return turn.next().then(() => this.version(name))
-      const version = this.#session.native.versionNow(name)
+      const version = versionNow(this.#session.handle, name)
       return Number.isNaN(version)
         ? this.#session.native.versionAsync(name).catch(rethrow)
         : Promise.resolve(version)

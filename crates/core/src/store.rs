@@ -296,20 +296,38 @@ impl Store {
 
     /// The newest event of an entity, as a packed batch of one.
     pub fn latest(&self, entity: &str) -> Result<Option<Vec<u8>>> {
+        self.with_latest(entity, <[u8]>::to_vec)
+    }
+
+    /// As [`Store::latest`], but hands the batch to `take` instead of allocating one.
+    pub fn with_latest<T>(
+        &self,
+        entity: &str,
+        mut take: impl FnMut(&[u8]) -> T,
+    ) -> Result<Option<T>> {
         check_entity(entity)?;
         self.reading(|view| match view.head_of(entity)? {
-            Some(head) => crate::query::single(view, head.position).map(Some),
+            Some(head) => crate::query::single(view, head.position, &mut take).map(Some),
             None => Ok(None),
         })
     }
 
     /// The event at a position, as a packed batch of one.
     pub fn event(&self, position: u64) -> Result<Option<Vec<u8>>> {
+        self.with_event(position, <[u8]>::to_vec)
+    }
+
+    /// As [`Store::event`], but hands the batch to `take` instead of allocating one.
+    pub fn with_event<T>(
+        &self,
+        position: u64,
+        mut take: impl FnMut(&[u8]) -> T,
+    ) -> Result<Option<T>> {
         self.reading(|view| {
             if position >= view.end() {
                 return Ok(None);
             }
-            crate::query::single(view, position).map(Some)
+            crate::query::single(view, position, &mut take).map(Some)
         })
     }
 

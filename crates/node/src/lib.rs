@@ -4,6 +4,7 @@
 mod buffers;
 mod convert;
 mod opening;
+pub mod point;
 mod read;
 mod store;
 mod work;

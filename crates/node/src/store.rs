@@ -17,15 +17,16 @@ use tetralog_core::{Durability, Error, Outcome, OutcomeSink, Read, ReadSpec, Sto
 
 use crate::convert::{damage_json, pack_outcomes, stats_json, to_js};
 use crate::opening::NativeOpening;
+use crate::point;
 use crate::read::{NativeRead, NativeSource, NativeVerify};
 use crate::work::Work;
 
 type Callback = ThreadsafeFunction<Uint8Array, (), Uint8Array, Status, false, false>;
 /// Memory of JavaScript that a call fills. (By this name, because napi takes `&mut` for a class.)
-type Out<'a> = &'a mut [u8];
+pub type Out<'a> = &'a mut [u8];
 
 /// What reading at once gives if it would have to wait: another thread has to read then.
-const WOULD_WAIT: i32 = -1;
+pub const WOULD_WAIT: i32 = -1;
 
 /// A number that TypeScript has checked.
 pub fn whole(number: f64) -> u64 {
@@ -84,6 +85,7 @@ struct Live {
 /// A store. Closing lets go of the engine and of the callback, whenever the handle is collected.
 #[napi]
 pub struct NativeStore {
+    handle: u32,
     live: Mutex<Option<Live>>,
     /// The read that `read_now` began or was to begin.
     begun: Mutex<Option<Arc<Read>>>,
@@ -97,9 +99,16 @@ pub struct Opened(Store, Outcomes);
 fn finish(opened: Opened) -> NativeStore {
     let live = Live { store: Arc::new(opened.0), outcomes: opened.1 };
     NativeStore {
+        handle: point::register(&live.store),
         live: Mutex::new(Some(live)),
         begun: Mutex::default(),
         last_info: Mutex::default(),
+    }
+}
+
+impl Drop for NativeStore {
+    fn drop(&mut self) {
+        point::forget(self.handle);
     }
 }
 
@@ -160,6 +169,12 @@ impl NativeStore {
         Ok(Work::start(move || Ok(Opened(Store::memory(options)?, outcomes)), finish))
     }
 
+    /// What stands for the store in calls that are functions.
+    #[napi(getter)]
+    pub fn handle(&self) -> u32 {
+        self.handle
+    }
+
     /// Id, state and what opening did, as JSON.
     #[napi(catch_unwind)]
     pub fn info(&self) -> String {
@@ -202,19 +217,7 @@ impl NativeStore {
         self.live().map_or(Ok(()), |live| live.outcomes.keep_alive(env, false))
     }
 
-    /// Puts the newest event of an entity into `out` from `at` on, as a packed batch: its length, 0 if
-    /// there is none, -1 if that would mean waiting, -n if there is no room for the n bytes.
-    #[napi(catch_unwind)]
-    pub fn latest_now(
-        &self,
-        entity: String,
-        #[napi(ts_arg_type = "Uint8Array")] out: Out<'_>,
-        at: u32,
-    ) -> Result<i32> {
-        self.point_read(out, at, |store| store.latest(&entity))
-    }
-
-    /// As `latest_now`, on another thread.
+    /// The newest event of an entity, as a packed batch.
     #[napi(ts_return_type = "Promise<Uint8Array | null>")]
     pub fn latest_async(
         &self,
@@ -224,18 +227,7 @@ impl NativeStore {
         Work::start(move || store?.latest(&entity), |batch| batch.map(Uint8Array::from))
     }
 
-    /// The event at a position, as `latest_now` gives it.
-    #[napi(catch_unwind)]
-    pub fn event_now(
-        &self,
-        position: f64,
-        #[napi(ts_arg_type = "Uint8Array")] out: Out<'_>,
-        at: u32,
-    ) -> Result<i32> {
-        self.point_read(out, at, |store| store.event(whole(position)))
-    }
-
-    /// As `event_now`, on another thread.
+    /// The event at a position, as a packed batch.
     #[napi(ts_return_type = "Promise<Uint8Array | null>")]
     pub fn event_async(
         &self,
@@ -245,15 +237,7 @@ impl NativeStore {
         Work::start(move || store?.event(whole(position)), |batch| batch.map(Uint8Array::from))
     }
 
-    /// The newest version of an entity: -1 for none, NaN if asking would mean waiting.
-    #[napi(catch_unwind)]
-    pub fn version_now(&self, entity: String) -> Result<f64> {
-        let version = self.engine().and_then(|s| s.without_waiting(|store| store.version(&entity)));
-        let version = version.map_err(|error| to_js(&error))?;
-        Ok(version.map_or(f64::NAN, |version| version.map_or(-1.0, |version| version as f64)))
-    }
-
-    /// As `version_now`, on another thread.
+    /// The newest version of an entity; -1 for none.
     #[napi(ts_return_type = "Promise<number>")]
     pub fn version_async(&self, entity: String) -> AsyncTask<Work<Option<u64>, f64>> {
         let store = self.engine();
@@ -330,6 +314,7 @@ impl NativeStore {
     /// Lets pending appends finish and releases the store.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn close(&self) -> AsyncTask<Work<(), ()>> {
+        point::forget(self.handle);
         let live = self.live.lock().take();
         if let Some(live) = &live {
             *self.last_info.lock() = info_json(&live.store);
@@ -339,25 +324,6 @@ impl NativeStore {
             None => Ok(()),
         };
         Work::start(close, |()| ())
-    }
-
-    /// A point read on the calling thread, unless it would wait.
-    fn point_read(
-        &self,
-        out: &mut [u8],
-        at: u32,
-        read: impl FnOnce(&Store) -> tetralog_core::Result<Option<Vec<u8>>>,
-    ) -> Result<i32> {
-        let batch = self.engine().and_then(|store| store.without_waiting(read));
-        Ok(match batch.map_err(|error| to_js(&error))? {
-            Some(None) => 0,
-            Some(Some(batch)) => {
-                let out = out.get_mut(at as usize..).unwrap_or_default();
-                let length = i32::try_from(batch.len()).unwrap_or(i32::MAX);
-                if put(Some(&batch), out) == WOULD_WAIT { -length } else { length }
-            }
-            None => WOULD_WAIT,
-        })
     }
 
     fn live(&self) -> Result<Live> {
@@ -377,7 +343,7 @@ fn copied(store: &Store, submission: &[u8]) -> Vec<u8> {
 }
 
 /// Copies a batch to where JavaScript wants it.
-fn put(batch: Option<&[u8]>, out: &mut [u8]) -> i32 {
+pub fn put(batch: Option<&[u8]>, out: &mut [u8]) -> i32 {
     let place = batch.and_then(|batch| out.get_mut(..batch.len()));
     match (batch, place) {
         (Some(batch), Some(place)) => {

@@ -17,6 +17,9 @@ const FLAG_PREVIOUS_LINKS: u32 = 1;
 /// Flag: the read ends with this batch.
 pub(super) const FLAG_LAST: u32 = 2;
 
+/// Memory that a builder keeps from one short batch to the next.
+const KEPT: usize = 64 << 10;
+
 /// Packs events into batches, one after another, keeping its buffers and what it knows of strings.
 ///
 /// A batch is a header, the records, their rows and previous links: what has a fixed size comes last,
@@ -52,6 +55,12 @@ impl BatchBuilder {
         self.out.clear();
         self.out.reserve(expected);
         self.out.resize(HEADER_LEN, 0);
+    }
+
+    /// Begins a short batch, in memory that the builder keeps.
+    pub(crate) fn begin_own(&mut self) {
+        let own = std::mem::take(&mut self.out);
+        self.begin(if own.capacity() > KEPT { Vec::new() } else { own }, 0);
     }
 
     /// Bytes of the batch so far.
@@ -100,7 +109,18 @@ impl BatchBuilder {
 
     /// The packed batch. `end` is that of the read.
     pub(crate) fn finish(&mut self, last: bool, end: u64) -> Vec<u8> {
-        let mut out = std::mem::take(&mut self.out);
+        self.complete(last, end);
+        std::mem::take(&mut self.out)
+    }
+
+    /// The packed batch, whose memory the builder keeps.
+    pub(crate) fn finish_own(&mut self, last: bool, end: u64) -> &[u8] {
+        self.complete(last, end);
+        &self.out
+    }
+
+    fn complete(&mut self, last: bool, end: u64) {
+        let out = &mut self.out;
         out.resize(out.len().next_multiple_of(8), 0);
         let rows_at = out.len();
         out.extend_from_slice(&self.rows);
@@ -109,11 +129,10 @@ impl BatchBuilder {
         let flags = links | if last { FLAG_LAST } else { 0 };
         let words = [(self.rows.len() / ROW_LEN) as u32, flags, rows_at as u32];
         for (nth, word) in words.into_iter().enumerate() {
-            patch(&mut out, nth * 4, &word.to_le_bytes());
+            patch(out, nth * 4, &word.to_le_bytes());
         }
         // The head: -1 of an empty log.
-        patch(&mut out, HEAD_AT, &(end as f64 - 1.0).to_le_bytes());
-        out
+        patch(out, HEAD_AT, &(end as f64 - 1.0).to_le_bytes());
     }
 }
 

@@ -26,8 +26,6 @@ const PREFETCHED: u64 = 384;
 const NAME_GUESS: u64 = 64;
 /// A scan asks for the log in pieces of this size, one ahead of the one it reads.
 const PIECE: u64 = 2 << 20;
-/// Bytes of the first allocation for a batch of one.
-const SINGLE_BYTES: usize = 1024;
 
 /// How the records of a read stand in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,13 +296,13 @@ fn previous_link(view: &View, position: u64, back: u64) -> Result<Hash> {
     view.link_at(position.checked_sub(back).ok_or_else(|| view.hole(position))?)
 }
 
-/// A batch of one event.
-pub(crate) fn single(view: &View, position: u64) -> Result<Vec<u8>> {
+/// Runs `take` on a batch of one event.
+pub(crate) fn single<T>(view: &View, position: u64, take: impl FnOnce(&[u8]) -> T) -> Result<T> {
     packing(|builder| {
-        builder.begin(Vec::new(), SINGLE_BYTES);
+        builder.begin_own();
         let found = view.record(position)?;
         let frame = frame_of(&mut None, &found)?;
         Fetched { found, position, frame, check: false }.pack(view, builder, false)?;
-        Ok(builder.finish(true, view.end()))
+        Ok(take(builder.finish_own(true, view.end())))
     })
 }
