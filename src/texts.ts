@@ -18,9 +18,9 @@ export interface Texts {
  */
 export class TextCache implements Texts {
   readonly #lookUp: (position: number, reference: number) => string
-  // No definition stands at 0.
-  readonly #references = new Uint32Array(SETS * 2)
-  readonly #serials = new Uint32Array(SETS * 2)
+  // Reference and serial of one place behind those of the other, so that a look-up touches one line of
+  // memory. No definition stands at 0.
+  readonly #keys = new Uint32Array(SETS * 4)
   readonly #texts: string[] = new Array(SETS * 2).fill('')
 
   constructor(lookUp: (position: number, reference: number) => string) {
@@ -28,33 +28,29 @@ export class TextCache implements Texts {
   }
 
   get(serial: number, reference: number): string | undefined {
-    const first = placeOf(serial, reference)
-    if (this.#references[first] === reference && this.#serials[first] === serial) {
-      return this.#texts[first]
-    }
-    const second = first + 1
-    return this.#references[second] === reference && this.#serials[second] === serial
-      ? this.#texts[second]
+    const set = setOf(serial, reference)
+    const keys = this.#keys
+    const key = set * 4
+    if (keys[key] === reference && keys[key + 1] === serial) return this.#texts[set * 2]
+    return keys[key + 2] === reference && keys[key + 3] === serial
+      ? this.#texts[set * 2 + 1]
       : undefined
   }
 
   find(serial: number, reference: number, position: number): string {
     const text = this.#lookUp(position, reference)
     if (text.length > LONGEST) return text
-    const first = placeOf(serial, reference)
-    this.#put(first + 1, this.#serials[first], this.#references[first], this.#texts[first])
-    this.#put(first, serial, reference, text)
+    const set = setOf(serial, reference)
+    const key = set * 4
+    this.#keys.copyWithin(key + 2, key, key + 2)
+    this.#keys[key] = reference
+    this.#keys[key + 1] = serial
+    this.#texts[set * 2 + 1] = this.#texts[set * 2] as string
+    this.#texts[set * 2] = text
     return text
-  }
-
-  #put(at: number, serial = 0, reference = 0, text = ''): void {
-    this.#serials[at] = serial
-    this.#references[at] = reference
-    this.#texts[at] = text
   }
 }
 
-/** The first of a set's two places. */
-function placeOf(serial: number, reference: number): number {
-  return (Math.imul(reference ^ (serial << 20), 0x9e37_79b1) >>> 17) << 1
+function setOf(serial: number, reference: number): number {
+  return Math.imul(reference ^ (serial << 20), 0x9e37_79b1) >>> 17
 }

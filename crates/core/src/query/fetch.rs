@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::batch::{BatchBuilder, Place};
 use super::plan::Hit;
 use super::read::packing;
+use super::recent::RecentLinks;
 use crate::chain::{GENESIS, Hash};
 use crate::error::Result;
 use crate::frame::HEADER_LEN;
@@ -233,20 +234,21 @@ pub(super) struct Fetched<'a> {
 }
 
 impl Fetched<'_> {
-    /// Adds the event to a batch.
+    /// Adds the event to a batch, with the link that it follows if links are remembered.
     #[inline]
     pub(super) fn pack(
         &self,
         view: &View,
         builder: &mut BatchBuilder,
-        previous_links: bool,
+        recent: Option<&mut RecentLinks>,
     ) -> Result<()> {
         let Self { found, position, frame, .. } = self;
         let record = found.parse()?;
         let place = Place { position: *position, recorded_us: frame.recorded_us };
         builder.push(found.segment, found.bytes(), &record, place)?;
-        if previous_links {
-            builder.push_previous_link(&previous_link(view, *position, record.back)?);
+        if let Some(recent) = recent {
+            builder.push_previous_link(&previous_link(view, *position, record.back, recent)?);
+            recent.add(*position, record.link);
         }
         Ok(())
     }
@@ -289,11 +291,12 @@ fn frame_of(last: &mut Option<Frame>, found: &FoundRecord<'_>) -> Result<Frame> 
 }
 
 /// The link of the event that stands `back` positions before one, of the same entity.
-fn previous_link(view: &View, position: u64, back: u64) -> Result<Hash> {
+fn previous_link(view: &View, position: u64, back: u64, recent: &RecentLinks) -> Result<Hash> {
     if back == 0 {
         return Ok(GENESIS);
     }
-    view.link_at(position.checked_sub(back).ok_or_else(|| view.hole(position))?)
+    let previous = position.checked_sub(back).ok_or_else(|| view.hole(position))?;
+    recent.get(previous).map_or_else(|| view.link_at(previous), |link| Ok(*link))
 }
 
 /// Runs `take` on a batch of one event.
@@ -302,7 +305,7 @@ pub(crate) fn single<T>(view: &View, position: u64, take: impl FnOnce(&[u8]) -> 
         builder.begin_own();
         let found = view.record(position)?;
         let frame = frame_of(&mut None, &found)?;
-        Fetched { found, position, frame, check: false }.pack(view, builder, false)?;
+        Fetched { found, position, frame, check: false }.pack(view, builder, None)?;
         Ok(take(builder.finish_own(true, view.end())))
     })
 }

@@ -7,6 +7,7 @@ mod fetch;
 mod interrupt;
 mod plan;
 mod read;
+mod recent;
 mod search;
 mod source;
 mod spec;

@@ -11,6 +11,7 @@ use super::entities::{self, Names};
 use super::fetch::{self, Fetch};
 use super::interrupt::Interrupt;
 use super::plan::{Hit, Plan, matches_found, matches_record};
+use super::recent::RecentLinks;
 use super::spec::{Order, ReadSpec, Subject};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -78,6 +79,8 @@ struct Running {
     /// Hits so far.
     hits: u64,
     fetch: Fetch,
+    /// Of a read whose events come with previous links.
+    recent: Option<RecentLinks>,
     finished: bool,
     /// A part of the view was replaced since the plan was made.
     stale: bool,
@@ -296,6 +299,7 @@ impl Running {
             handed: 0,
             hits: 0,
             fetch: Fetch::default(),
+            recent: None,
             finished: false,
             stale: false,
             failure: None,
@@ -360,8 +364,10 @@ impl Running {
         previous_links: bool,
     ) -> Result<Vec<u8>> {
         let mut count = 0;
+        let mut recent =
+            previous_links.then(|| self.recent.take().unwrap_or_else(RecentLinks::new));
         while builder.length() < limit {
-            match self.add_next(builder, previous_links) {
+            match self.add_next(builder, recent.as_mut()) {
                 Ok(true) => count += 1,
                 Ok(false) => {
                     self.finished = true;
@@ -376,13 +382,18 @@ impl Running {
                 Err(error) => return Err(error),
             }
         }
+        self.recent = recent;
         self.finished |= self.left == 0;
         self.handed += count;
         Ok(builder.finish(self.finished, self.view.end()))
     }
 
     /// Adds the next event within the limit to a batch, if there is one.
-    fn add_next(&mut self, builder: &mut BatchBuilder, previous_links: bool) -> Result<bool> {
+    fn add_next(
+        &mut self,
+        builder: &mut BatchBuilder,
+        recent: Option<&mut RecentLinks>,
+    ) -> Result<bool> {
         while self.left > 0 {
             if self.fetch.is_empty()
                 && let Some(error) = self.failure.take()
@@ -396,7 +407,7 @@ impl Running {
                 },
                 fetch::Order::Scattered => {
                     if self.fetch.is_empty() {
-                        self.look_ahead(previous_links)?;
+                        self.look_ahead(recent.is_some())?;
                     }
                     self.fetch.next(&self.view)?
                 }
@@ -405,7 +416,7 @@ impl Running {
                 return Ok(false);
             };
             if !fetched.check || matches_found(&fetched.found, &self.filters)? {
-                fetched.pack(&self.view, builder, previous_links)?;
+                fetched.pack(&self.view, builder, recent)?;
                 self.left -= 1;
                 return Ok(true);
             }
