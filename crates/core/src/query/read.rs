@@ -20,9 +20,10 @@ use crate::fs::patience;
 use crate::shared::Shared;
 use crate::view::{EntityHead, View};
 
-/// Bytes of the first batch and of the largest: a short answer is ready at once, a long one is
-/// handed over in pieces that the other side decodes in about a millisecond.
-const FIRST_BATCH: usize = 64 << 10;
+/// Bytes of the first batch and of the largest: what comes first takes about as long as going to another
+/// thread and back, and a long answer is handed over in pieces that the other side decodes in about a
+/// millisecond.
+const FIRST_BATCH: usize = 256 << 10;
 const LARGEST_BATCH: usize = 1 << 20;
 /// What a thread that must not wait takes on: so many events of an answer, so many strings of filters, or
 /// a log of so many events, whatever is asked of it.
