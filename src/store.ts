@@ -1,4 +1,5 @@
 // The store: a thin face over the native handle.
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { AppendQueue } from './append-queue.js'
@@ -518,7 +519,8 @@ function directoryOf(path: unknown): string {
   if (path === '' || path.includes('\0')) {
     throw invalidArgument('path', 'must be a path: not empty, and without NUL')
   }
-  return wellFormed(path, 'path')
+  // The process may change its directory while the store is open.
+  return resolve(wellFormed(path, 'path'))
 }
 
 function eventOrNone<E extends EventType>(

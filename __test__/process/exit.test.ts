@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { run, start } from '../helpers/child.js'
 import { openStore, temporaryFolder } from '../helpers/stores.js'
@@ -19,6 +20,34 @@ describe('a process', () => {
       [temporaryFolder()],
     )
     expect(ended).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  test('may change its directory while a store is open that was named relative to it', async () => {
+    const [mine, other] = [temporaryFolder(), temporaryFolder()]
+    const neighbour = await openStore(join(other, 'data'))
+    await neighbour.append({ entity: 'neighbour', fact: 'f' })
+    await neighbour.close()
+    const ended = await run(
+      `const [, mine, other] = process.argv
+      process.chdir(mine)
+      const opening = Store.open('data', { segmentMaxBytes: 1 << 20 })
+      process.chdir(other)
+      const store = await opening
+      const payload = 'x'.repeat(100_000)
+      for (let i = 0; i < 30; i++) await store.append({ entity: 'a', fact: 'f', payload })
+      await store.close()`,
+      [mine, other],
+    )
+    expect(ended).toMatchObject({ code: 0, stderr: '' })
+    const [own, others] = [
+      await openStore(join(mine, 'data')),
+      await openStore(join(other, 'data')),
+    ]
+    expect([await own.head(), own.damage]).toEqual([29, []])
+    expect([await others.head(), others.damage]).toEqual([0, []])
+    expect((await own.verify()).ok).toBe(true)
+    await own.close()
+    await others.close()
   })
 
   test('stays alive until its appends have settled', async () => {

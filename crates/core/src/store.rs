@@ -73,7 +73,10 @@ impl Store {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let (fs, host) = (Arc::new(DiskFs), Arc::new(SystemHost));
-        Self::open_all(fs, host, directory.into(), options, progress)
+        let given = directory.into();
+        // The process may change its directory while the store is open.
+        let directory = std::path::absolute(&given).at(&given)?;
+        Self::open_all(fs, host, directory, options, progress)
     }
 
     /// Makes a store in memory: the same engine, nothing on disk.
