@@ -132,11 +132,10 @@ class LogEvent implements EventView<string, unknown, unknown> {
   }
 
   toJSON(): EventJson {
-    return this.#toObject(this.payload)
+    return this.#toObject(this.payload, this.metadata, hex(this.previousLink))
   }
 
-  #toObject(payload: unknown): EventJson {
-    const { metadata } = this
+  #toObject(payload: unknown, metadata: unknown, previousLink: string): EventJson {
     return {
       position: this.position,
       version: this.version,
@@ -151,21 +150,33 @@ class LogEvent implements EventView<string, unknown, unknown> {
       ...(payload === undefined ? undefined : { payload: plain(payload) }),
       ...(metadata === undefined ? undefined : { metadata: plain(metadata) }),
       link: hex(this.link),
-      previousLink: hex(this.previousLink),
+      previousLink,
     }
   }
 
+  /** To look at an event never fails, whatever its payload is, and whatever became of its neighbours. */
   [inspect.custom](_depth: number, options: InspectOptions, inner: typeof inspect): string {
-    return `Event ${inner(this.#toObject(this.#inspectedPayload()), options)}`
+    const payload = unlessItThrows(
+      () => this.payload,
+      () => this.bytes(),
+    )
+    const metadata = unlessItThrows(
+      () => this.metadata,
+      () => this.#batch.metadata(this.#row),
+    )
+    const previousLink = unlessItThrows(
+      () => hex(this.previousLink),
+      () => '(cannot be read)',
+    )
+    return `Event ${inner(this.#toObject(payload, metadata, previousLink), options)}`
   }
+}
 
-  /** To look at an event never fails, whatever its payload is. */
-  #inspectedPayload(): unknown {
-    try {
-      return this.payload
-    } catch {
-      return this.bytes()
-    }
+function unlessItThrows<T, U>(read: () => T, otherwise: () => U): T | U {
+  try {
+    return read()
+  } catch {
+    return otherwise()
   }
 }
 

@@ -7,7 +7,9 @@ import {
   isDataView,
   isDate,
   isMap,
+  isNativeError,
   isPromise,
+  isRegExp,
   isSet,
   isWeakMap,
   isWeakSet,
@@ -104,6 +106,10 @@ export class JsonWriter {
       if (!plain) this.#checkKind(target, key, prefix)
     }
     if (!plain && isBoxedPrimitive(target)) return this.#value(target.valueOf(), key, prefix)
+    const opaque = plain ? undefined : opaqueKind(target)
+    if (opaque !== undefined) {
+      throw this.#refuseAt(key, prefix, `is ${opaque}, which JSON cannot hold`)
+    }
     this.#enter(target, key, prefix)
     if (Array.isArray(target)) this.#array(target)
     else this.#members(target)
@@ -246,4 +252,13 @@ function refusedKind(value: object): string | undefined {
     return 'a promise (await it first)'
   }
   return undefined
+}
+
+/** A word for an object without a toJSON() whose properties do not say what it is. */
+function opaqueKind(value: object): string | undefined {
+  if (isNativeError(value)) return 'an Error (take its message, for example)'
+  if (isRegExp(value)) return 'a RegExp (take its source)'
+  if (Array.isArray(value) || Object.keys(value).length > 0) return undefined
+  const kind = Object.prototype.toString.call(value).slice(8, -1)
+  return kind === 'Object' ? undefined : `a ${kind} without properties`
 }

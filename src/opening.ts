@@ -27,19 +27,20 @@ export async function watched<T>(
     opening.cancel()
   }
   const onAbort = (): void => fail(signal?.reason)
-  const report = (): void => {
+  const report = (isOpen: boolean): void => {
     try {
-      const text = opening.progress()
-      if (text !== null) onProgress?.(JSON.parse(text) as OpenProgress)
+      const progress = JSON.parse(opening.progress() ?? 'null') as OpenProgress | null
+      if (progress === null || progress.bytes === 0) return
+      onProgress?.(isOpen ? { ...progress, share: 1 } : progress)
     } catch (error) {
       fail(error)
     }
   }
-  const timer = onProgress === undefined ? undefined : setInterval(report, REPORT_MS)
+  const timer = onProgress === undefined ? undefined : setInterval(report, REPORT_MS, false)
   signal?.addEventListener('abort', onAbort)
   try {
     const opened = await open(opening)
-    if (failure === undefined) report()
+    if (failure === undefined) report(true)
     if (failure === undefined) return opened
     await discard(opened)
   } catch (error) {

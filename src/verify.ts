@@ -8,14 +8,7 @@ import type { VerifyOptions, VerifyReport } from './types.js'
 
 type VerifyProgress = { events: number; bytes: number; share: number }
 
-type Step =
-  | {
-      readonly done: false
-      readonly events: number
-      readonly bytes: number
-      readonly share: number
-    }
-  | { readonly done: true; readonly report: VerifyReport }
+type Step = VerifyProgress & ({ readonly done: false } | { done: true; report: VerifyReport })
 
 export async function verify(
   session: Session,
@@ -30,11 +23,11 @@ export async function verify(
   for (;;) {
     if (signal?.aborted) throw signal.reason
     const step = await nextStep(session, native, signal)
+    onProgress?.({ events: step.events, bytes: step.bytes, share: step.share })
     if (step.done) {
       const { ok, events, entities, damage } = step.report
       return { ok, events, entities, damage: Object.freeze(damage.map(toDamage)) }
     }
-    onProgress?.({ events: step.events, bytes: step.bytes, share: step.share })
   }
 }
 

@@ -138,6 +138,20 @@ describe('an event', () => {
     expect(at(1_999_999)).toBe('1970-01-01T00:00:01.999999Z')
   })
 
+  test('can be looked at when the event before it cannot be read', () => {
+    const broken: BatchSource = {
+      texts: source().texts,
+      previousLinks: () => {
+        throw new Error('damaged')
+      },
+    }
+    const event = decodeEvent(pack([{ ...ROW, metadata: utf8('{') }]), broken)
+    expect(() => event.previousLink).toThrow('damaged')
+    expect(() => event.toJSON()).toThrow()
+    expect(inspect(event)).toContain("previousLink: '(cannot be read)'")
+    expect(inspect(event)).toContain("metadata: { base64: 'ew==' }")
+  })
+
   test('detaches into a copy that owns its bytes', () => {
     const rows = [{ fact: 'other' }, ROW, { fact: 'last' }]
     const event = decodeEvents(pack(rows), source()).items[1] as RecordedEvent

@@ -101,8 +101,9 @@ pub fn progress_json(progress: &VerifyProgress) -> String {
     json!({ "done": false, "events": events, "bytes": bytes, "share": share }).to_string()
 }
 
-pub fn report_json(report: &VerifyReport) -> String {
-    json!({ "done": true, "report": {
+pub fn report_json(report: &VerifyReport, progress: &VerifyProgress) -> String {
+    let VerifyProgress { events, bytes, .. } = progress;
+    json!({ "done": true, "events": events, "bytes": bytes, "share": 1, "report": {
         "ok": report.ok, "events": report.events, "entities": report.entities,
         "damage": damage_json(&report.damage),
     } })

@@ -118,7 +118,7 @@ impl NativeVerify {
         let step = move || {
             let mut verification = verification.lock();
             Ok(match verification.step()? {
-                Some(report) => report_json(&report),
+                Some(report) => report_json(&report, &verification.progress()),
                 None => progress_json(&verification.progress()),
             })
         };
