@@ -78,20 +78,21 @@ pub(crate) struct Keeper {
     /// Work that can wait for the next opening is given up.
     closing: AtomicBool,
     jobs: Mutex<Option<Sender<Job>>>,
+    /// The other end, until the thread has it.
+    asked: Mutex<Option<Receiver<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Keeper {
-    /// Starts the thread. `spare` is what recovery found.
-    pub(crate) fn start(
+    /// A keeper without a thread. `spare` is what recovery found.
+    pub(crate) fn new(
         shared: Arc<Shared>,
         durable: Arc<Durable>,
         manifest: Manifest,
         spare: Option<Spare>,
-    ) -> Result<Arc<Self>> {
+    ) -> Self {
         let (sender, receiver) = mpsc::channel();
-        let directory = shared.directory.clone();
-        let keeper = Arc::new(Self {
+        Self {
             shared,
             durable,
             manifest_generation: AtomicU64::new(manifest.generation),
@@ -101,15 +102,23 @@ impl Keeper {
             hurry: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             jobs: Mutex::new(Some(sender)),
+            asked: Mutex::new(Some(receiver)),
             thread: Mutex::new(None),
-        });
-        let own = Arc::clone(&keeper);
-        let thread = std::thread::Builder::new()
-            .name("tetralog-keeper".into())
-            .spawn(move || own.run(&receiver))
-            .at(&directory)?;
-        *keeper.thread.lock() = Some(thread);
-        Ok(keeper)
+        }
+    }
+
+    /// Starts the thread, once.
+    pub(crate) fn start(self: &Arc<Self>) -> Result<()> {
+        let mut asked = self.asked.lock();
+        if let Some(receiver) = asked.take() {
+            let own = Arc::clone(self);
+            let thread = std::thread::Builder::new()
+                .name("tetralog-keeper".into())
+                .spawn(move || own.run(&receiver))
+                .at(&self.shared.directory)?;
+            *self.thread.lock() = Some(thread);
+        }
+        Ok(())
     }
 
     pub(crate) fn manifest_generation(&self) -> u64 {

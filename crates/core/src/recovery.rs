@@ -469,13 +469,9 @@ fn load_active(
     let layout = shared.layout();
     let store_clock = layout.parts.iter().map(Part::last_store_clock).max().unwrap_or(0);
     let recorded_us = active.header.created_us.max(stretch.recorded_us).max(last_recorded(&layout));
-    // Closing gave the unused end back. Where it is not to be had again, a full disk is met when the
-    // next segment is asked for, not in the middle of a write.
-    let writable = !shared.options.read_only && !shared.is_damaged();
-    let allocated = writable && active.file().allocate(length).is_ok();
     let start = Start {
         active,
-        active_size: if allocated { length } else { scanned.end },
+        active_size: length,
         offset: scanned.end,
         tail,
         next_position: scanned.next_position,
@@ -484,6 +480,7 @@ fn load_active(
         frames: stretch.frames,
         running: stretch.running,
         sealed: scanned.sealed,
+        clean: recovery.clean,
     };
     Ok(Recovered { start, spare, recovery })
 }

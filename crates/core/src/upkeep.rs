@@ -47,6 +47,16 @@ pub(crate) fn unwritten(layout: &Layout) -> Vec<Arc<Tail>> {
     tails.collect()
 }
 
+/// Whether there is something to do.
+pub(crate) fn is_due(layout: &Layout) -> bool {
+    let uncovered = |family| uncovered(layout, family, 0).is_some();
+    let unmerged_files = |family| layout.directory(family).due().is_some();
+    !unwritten(layout).is_empty()
+        || !unmerged(layout).is_empty()
+        || Family::ALL.into_iter().any(|family| uncovered(family) || unmerged_files(family))
+        || runs_due(layout).is_some()
+}
+
 /// Sealed segments that have several indexes, or another than their own, oldest first.
 fn unmerged(layout: &Layout) -> Vec<Arc<Segment>> {
     let own = |part: &Part| matches!(part, Part::File(file) if file.path() == file.segment().index_path());
@@ -89,21 +99,7 @@ fn merge_segment(shared: &Shared, segment: &Arc<Segment>, pace: Pace<'_>) -> Res
 /// Merges runs of the active segment where several are of a size, so that streams and queries ask few
 /// parts, and names that come again and again take little space.
 pub(crate) fn merge_runs(shared: &Shared, pace: Pace<'_>) -> Result<()> {
-    loop {
-        let layout = shared.layout();
-        let Some(active) = layout.segments.last().filter(|segment| !segment.is_sealed()) else {
-            return Ok(());
-        };
-        let runs = layout.parts.iter().filter(|part| Arc::ptr_eq(part.segment(), active));
-        let mut runs: Vec<Arc<IndexFile>> = runs
-            .filter_map(|part| match part {
-                Part::File(file) => Some(Arc::clone(file)),
-                Part::Tail(_) => None,
-            })
-            .collect();
-        let sizes: Vec<usize> = runs.iter().map(|run| run.count() as usize).collect();
-        let Some(first) = due(&sizes, RUN_MAX_EVENTS as usize) else { return Ok(()) };
-        let runs = runs.split_off(first);
+    while let Some(runs) = runs_due(&shared.layout()) {
         let Some(path) = runs.first().map(|run| run.path().to_owned()) else { return Ok(()) };
         if !merge_files(shared, &path, &runs, pace)? {
             return Ok(());
@@ -112,6 +108,22 @@ pub(crate) fn merge_runs(shared: &Shared, pace: Pace<'_>) -> Result<()> {
             let _ = shared.fs.remove(merged.path());
         }
     }
+    Ok(())
+}
+
+/// Runs of the active segment to be merged next, if some are due.
+fn runs_due(layout: &Layout) -> Option<Vec<Arc<IndexFile>>> {
+    let active = layout.segments.last().filter(|segment| !segment.is_sealed())?;
+    let runs = layout.parts.iter().filter(|part| Arc::ptr_eq(part.segment(), active));
+    let mut runs: Vec<Arc<IndexFile>> = runs
+        .filter_map(|part| match part {
+            Part::File(file) => Some(Arc::clone(file)),
+            Part::Tail(_) => None,
+        })
+        .collect();
+    let sizes: Vec<usize> = runs.iter().map(|run| run.count() as usize).collect();
+    let first = due(&sizes, RUN_MAX_EVENTS as usize)?;
+    Some(runs.split_off(first))
 }
 
 /// Writes one index for several that follow each other; it answers from then on. False if there is

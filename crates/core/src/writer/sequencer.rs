@@ -59,6 +59,8 @@ pub(crate) struct Start {
     pub(crate) running: RunningHash,
     /// The segment was sealed, but has no successor yet.
     pub(crate) sealed: bool,
+    /// HEAD says that the store was closed in order.
+    pub(crate) clean: bool,
 }
 
 impl Start {
@@ -105,6 +107,8 @@ pub(super) struct Sequencer {
     pub(super) next_position: u64,
     pub(super) last_recorded_us: u64,
     pub(super) last_store_clock: u64,
+    /// The log is ready to be written to, which opening leaves to the first append.
+    begun: bool,
     /// Something was appended with `Interval` in a store that asks for less.
     interval: bool,
     pub(super) spare_requested: bool,
@@ -139,6 +143,7 @@ impl Sequencer {
             next_position: start.next_position,
             last_recorded_us: start.recorded_us,
             last_store_clock: start.store_clock,
+            begun: false,
             interval: false,
             spare_requested: false,
             shared,
@@ -194,6 +199,7 @@ impl Sequencer {
             if let Some(error) = self.shared.poisoned() {
                 return Err(error);
             }
+            self.begin(release)?;
             let verdict = match self.judge(&append) {
                 Err(Error::StaleIndex { path }) => {
                     let view = View::new(self.shared.layout(), u64::MAX, false);
@@ -231,6 +237,21 @@ impl Sequencer {
         let written = self.write_group();
         release.release(written, delivery);
         self.start_group();
+    }
+
+    /// Makes the log ready to be written to. Closing gave the segment's unused end back; where it is not
+    /// to be had again, a full disk is met when the next segment is asked for, not in the middle of a
+    /// write.
+    fn begin(&mut self, release: &mut Held<'_>) -> Result<()> {
+        if self.begun {
+            return Ok(());
+        }
+        release.get().begin()?;
+        if self.active.file().allocate(self.active_size).is_err() {
+            self.active_size = self.offset;
+        }
+        self.begun = true;
+        Ok(())
     }
 
     pub(super) fn start_group(&mut self) {
@@ -359,6 +380,9 @@ impl Sequencer {
 
     /// Leaves the log synced, and says so in HEAD, and the next opening little to read again.
     pub(super) fn finish(&mut self, release: &mut Release) {
+        if !self.begun && release.is_clean() {
+            return;
+        }
         if self.durable.sync().is_err() {
             release.store_head(false);
             return;
