@@ -17,7 +17,9 @@ use crate::index::{Part, Stretch, Tail};
 use crate::manifest::Manifest;
 use crate::segment::{HeaderPage, Segment};
 use crate::shared::Shared;
-use crate::upkeep::{cover, merge_directory, merge_runs, merge_sealed, unwritten, write_run};
+use crate::upkeep::{
+    cover, keep_catalog, merge_directory, merge_runs, merge_sealed, unwritten, write_run,
+};
 use crate::writer::{Durable, Reached};
 
 /// Jobs that may wait before the writer is held back.
@@ -317,6 +319,7 @@ impl Keeper {
             if self.closing.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
         };
         let _ = merge_directory(&self.shared, &mut unless_closing);
+        let _ = keep_catalog(&self.shared);
     }
 
     /// So many sealed segments have had their try.
@@ -384,6 +387,6 @@ impl Keeper {
         }
         self.write_runs();
         let length = segment.file_length()?;
-        segment.file().release(segment.end()..length).at(&segment.path)
+        segment.file()?.release(segment.end()..length).at(&segment.path)
     }
 }

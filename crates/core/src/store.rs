@@ -152,11 +152,11 @@ impl Store {
         let page = HeadPage::create(&*shared.fs, &shared.directory)?;
         let start = recovered.start;
         let durable = Arc::new(Durable::new(Arc::clone(shared), &start.reached()));
-        let (clean, spare) = (start.clean, recovered.spare);
+        let (unsettled, spare) = (start.is_unsettled(), recovered.spare);
         let keeper = Keeper::new(Arc::clone(shared), Arc::clone(&durable), manifest, spare);
         let writer = Writer::new(shared, Arc::new(keeper), durable, page, start)?;
         self.writer = Some(Arc::new(writer));
-        if !clean || upkeep::is_due(&self.shared.layout()) {
+        if unsettled || upkeep::is_due(&self.shared) {
             self.working_writer()?;
         }
         Ok(self)

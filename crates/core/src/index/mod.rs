@@ -31,7 +31,7 @@ use crate::fs::Moment;
 use crate::segment::Segment;
 
 pub(crate) use build::{Scan, Scanned, index_frames, index_runs, is_plausible};
-pub(crate) use file::{Extent, IndexFile, Stretch};
+pub(crate) use file::{Extent, IndexFile, Stretch, Summary};
 pub(crate) use hash::{id_hash, name_hash};
 pub(crate) use merge::merge_parts;
 pub(crate) use tail::{Keys, Numbers, Tail};

@@ -138,7 +138,7 @@ impl Scanner {
             self.chunk = (self.chunk * 4).min(CHUNK);
             self.buffer.resize(wanted, 0);
             let read =
-                self.segment.file().read_at(&mut self.buffer, offset).at(&self.segment.path)?;
+                self.segment.file()?.read_at(&mut self.buffer, offset).at(&self.segment.path)?;
             self.buffer.truncate(read);
             self.buffered_at = offset;
         }

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::delivery::Delivery;
 use super::queue::Queue;
-use crate::error::{AtPath, Result};
+use crate::error::Result;
 use crate::head::{Head, HeadPage};
 use crate::keeper::Keeper;
 use crate::segment::{HEADER_PAGE, Segment};
@@ -87,7 +87,7 @@ impl Durable {
             return Ok(());
         }
         let written = self.written.lock().clone();
-        if let Err(error) = written.segment.file().sync().at(&written.segment.path) {
+        if let Err(error) = written.segment.sync() {
             self.shared.poison(&error.to_string());
             return Err(self.shared.poisoned().unwrap_or(error));
         }

@@ -69,6 +69,11 @@ impl Start {
         let segment = Arc::clone(&self.active);
         Reached { segment, offset: self.offset, next_position: self.next_position }
     }
+
+    /// Whether there is something to do before anything is appended.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        !self.clean || self.tail.count() >= CLOSING_RUN_EVENTS
+    }
 }
 
 /// How an append was judged.
@@ -247,7 +252,7 @@ impl Sequencer {
             return Ok(());
         }
         release.get().begin()?;
-        if self.active.file().allocate(self.active_size).is_err() {
+        if self.active.file()?.allocate(self.active_size).is_err() {
             self.active_size = self.offset;
         }
         self.begun = true;
@@ -303,7 +308,7 @@ impl Sequencer {
 
     /// Writes a whole frame at the end of the active segment.
     pub(super) fn put(&mut self, frame: &[u8]) -> Result<()> {
-        let file = self.active.file();
+        let file = self.active.file()?;
         match self.mode {
             WriteMode::Map if frame.len() <= STORED_MAX_BYTES => file.store(frame, self.offset),
             _ => file.write_at(frame, self.offset),
@@ -380,19 +385,20 @@ impl Sequencer {
 
     /// Leaves the log synced, and says so in HEAD, and the next opening little to read again.
     pub(super) fn finish(&mut self, release: &mut Release) {
-        if !self.begun && release.is_clean() {
-            return;
-        }
         if self.durable.sync().is_err() {
             release.store_head(false);
             return;
         }
-        release.close();
+        if self.begun || !release.is_clean() {
+            release.close();
+        }
         if self.tail.count() >= CLOSING_RUN_EVENTS {
             self.start_run();
         }
-        // Opening allocates it again; what comes next stays filled with zeros.
-        let unused = (self.offset + KEPT_ZEROS).min(self.active_size);
-        let _ = self.active.file().release(unused..self.active_size);
+        if self.begun {
+            // The next append allocates it again; what comes next stays filled with zeros.
+            let unused = (self.offset + KEPT_ZEROS).min(self.active_size);
+            let _ = self.active.file().map(|file| file.release(unused..self.active_size));
+        }
     }
 }
