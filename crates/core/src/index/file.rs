@@ -12,11 +12,11 @@ use roaring::RoaringBitmap;
 
 use super::blocks::{BlockWriter, Blocks};
 use super::hash::{self, id_hash};
+use super::intersect::{AnyOf, Set};
 use super::offsets;
-use super::set::Union;
 use super::table::{self, Cursor, Entry, Table};
 use super::zones::{self, Zone};
-use super::{EntityEntry, ZONE_EVENTS, set};
+use super::{Asked, EntityEntry, ZONE_EVENTS, set};
 use crate::codec::{Reader, put_u32, put_u64, put_varint, u32_at, u64_at};
 use crate::error::{Error, Result};
 use crate::filter::{ClockRange, Pattern};
@@ -453,7 +453,7 @@ impl IndexFile {
         Ok(names)
     }
 
-    pub(crate) fn with_entities(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
+    fn with_entities(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
         let mut hits = RoaringBitmap::new();
         each_match(self.table(|sections| &sections.entities)?, patterns, |entry| {
             let (entity, locals) = self.entity_of(entry)?;
@@ -463,26 +463,21 @@ impl IndexFile {
         Ok(hits)
     }
 
-    pub(crate) fn with_facts(&self, facts: &[String]) -> Result<RoaringBitmap> {
-        let table = self.table(|sections| &sections.facts)?;
-        let mut union = Union::default();
-        for fact in facts {
-            union.add(exact_set(table, fact)?);
+    /// The events that have what is asked for of one coordinate.
+    pub(super) fn with(&self, asked: &Asked<'_>) -> Result<AnyOf<'_>> {
+        match asked {
+            Asked::Entity(patterns) => Ok(self.with_entities(patterns)?.into()),
+            Asked::Tags(tags) => any_of(self.table(|sections| &sections.tags)?, tags),
+            Asked::Fact(facts) => any_of(self.table(|sections| &sections.facts)?, facts),
+            Asked::Scope(patterns) => {
+                let mut any = AnyOf::default();
+                each_match(self.table(|sections| &sections.scopes)?, patterns, |entry| {
+                    any.push(stored(entry.value)?);
+                    Ok(())
+                })?;
+                Ok(any)
+            }
         }
-        Ok(union.finish())
-    }
-
-    pub(crate) fn with_scopes(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
-        let mut union = Union::default();
-        each_match(self.table(|sections| &sections.scopes)?, patterns, |entry| {
-            union.add(set::read(entry.value));
-            Ok(())
-        })?;
-        Ok(union.finish())
-    }
-
-    pub(crate) fn with_tag(&self, tag: &str) -> Result<RoaringBitmap> {
-        exact_set(self.table(|sections| &sections.tags)?, tag)
     }
 
     pub(crate) fn zones(&self, events: Range<u32>) -> Result<Vec<Zone>> {
@@ -544,17 +539,28 @@ impl Contents {
     }
 }
 
-/// The set of a name; empty if there is none.
-fn exact_set(table: Table<'_>, name: &str) -> Result<RoaringBitmap> {
-    let entry = table.exact(name.as_bytes())?;
-    Ok(entry.map_or_else(RoaringBitmap::new, |entry| set::read(entry.value)))
+/// The sets of names.
+fn any_of<'a>(table: Table<'a>, names: &[String]) -> Result<AnyOf<'a>> {
+    let mut any = AnyOf::default();
+    for name in names {
+        if let Some(entry) = table.exact(name.as_bytes())? {
+            any.push(stored(entry.value)?);
+        }
+    }
+    Ok(any)
+}
+
+/// A set that stands in the file, and that this thread is about to go through.
+fn stored(value: &[u8]) -> Result<Set<'_>> {
+    patience::spend(value.len())?;
+    Ok(set::stored(value))
 }
 
 /// The entries whose names match: those below a common prefix stand together.
-fn each_match(
-    table: Table<'_>,
+fn each_match<'a>(
+    table: Table<'a>,
     patterns: &[Pattern],
-    mut each: impl FnMut(&Entry<'_>) -> Result<()>,
+    mut each: impl FnMut(&Entry<'a>) -> Result<()>,
 ) -> Result<()> {
     for pattern in patterns {
         if let Pattern::Exact(name) = pattern {
@@ -562,7 +568,7 @@ fn each_match(
             continue;
         }
         let prefix = pattern.prefix().as_bytes();
-        let mut cursor: Cursor<'_> = table.from(prefix)?;
+        let mut cursor: Cursor<'a> = table.from(prefix)?;
         while let Some(entry) = cursor.next()? {
             if !entry.name.starts_with(prefix) {
                 break;

@@ -101,11 +101,10 @@ impl ClockOrder {
             else {
                 continue;
             };
-            let found = part.candidates(&self.filters, range)?;
-            if !found.maybe.is_empty() {
+            let Some(found) = part.count_matches(&self.filters, range)? else {
                 return Ok(None);
-            }
-            count += found.sure.len();
+            };
+            count += found;
         }
         Ok(Some(count))
     }
