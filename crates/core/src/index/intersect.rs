@@ -144,6 +144,17 @@ pub(super) fn intersection(coordinates: &[AnyOf<'_>], range: Range<u32>) -> Roar
     hits
 }
 
+/// How many events a part has in one set: what is known without looking at its events.
+pub(super) fn count_all(coordinates: &[AnyOf<'_>]) -> Option<u64> {
+    match coordinates {
+        [AnyOf { sets }] if sets.len() == 1 => sets.first().map(|set| match set {
+            Set::Stored(stored) => stored.len(),
+            Set::Held(set) => set.len(),
+        }),
+        _ => None,
+    }
+}
+
 /// How many events all coordinates have.
 pub(super) fn count(coordinates: &[AnyOf<'_>], range: Range<u32>) -> u64 {
     let mut count = 0;

@@ -269,8 +269,9 @@ impl Part {
             && filter.clock.is_none()
             && self.holes().is_empty()
         {
-            let coordinates = self.coordinates(filter)?;
-            return Ok(Some(coordinates.map_or(0, |all| intersect::count(&all, range))));
+            let Some(coordinates) = self.coordinates(filter)? else { return Ok(Some(0)) };
+            let known = intersect::count_all(&coordinates).filter(|_| range == (0..self.count()));
+            return Ok(Some(known.unwrap_or_else(|| intersect::count(&coordinates, range))));
         }
         let found = self.candidates(filters, range)?;
         Ok(found.maybe.is_empty().then(|| found.sure.len()))

@@ -112,6 +112,11 @@ impl<'a> Stored<'a> {
         usize::from(u16_at(self.bytes, 4 + nth * DESCRIPTOR + 2)) + 1
     }
 
+    /// How many events are in the set.
+    pub(super) fn len(&self) -> u64 {
+        (0..self.containers()).map(|nth| self.values(nth) as u64).sum()
+    }
+
     /// How many of a chunk's events are in the set.
     pub(super) fn count(&self, chunk: u16) -> u64 {
         self.find(chunk).map_or(0, |nth| self.values(nth) as u64)
@@ -143,7 +148,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::index::intersect::{AnyOf, count, intersection};
+    use crate::index::intersect::{AnyOf, count, count_all, intersection};
 
     /// Sparse, dense and clustered ones, over some chunks.
     fn numbers() -> impl Strategy<Value = RoaringBitmap> {
@@ -189,6 +194,9 @@ mod tests {
                 all.push(any);
             }
             prop_assert_eq!(count(&all, range.clone()), wanted.len());
+            if let Some(len) = count_all(&all) {
+                prop_assert_eq!(len, count(&all, 0..u32::MAX));
+            }
             prop_assert_eq!(intersection(&all, range), wanted);
         }
     }
