@@ -302,18 +302,23 @@ impl Keeper {
 
     /// Jobs that come meanwhile are done in between.
     fn upkeep_once(&self, jobs: &Receiver<Job>) {
-        let mut between = || {
+        let mut jobs_first = || {
             while let Ok(job) = jobs.try_recv() {
                 self.work(job);
             }
             Ok(())
         };
+        // What the directory does not cover yet makes every append slower: it never waits for a merge.
+        let mut between = || {
+            jobs_first()?;
+            cover(&self.shared, &mut jobs_first)
+        };
         self.write_runs();
+        let _ = between();
         let waiting = self.state.lock().unmerged;
         let _ = merge_sealed(&self.shared, &mut between);
         self.merged(waiting);
         let _ = merge_runs(&self.shared, &mut between);
-        let _ = cover(&self.shared, &mut between);
         let mut unless_closing = || {
             between()?;
             if self.closing.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }

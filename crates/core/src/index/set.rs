@@ -80,7 +80,7 @@ pub(super) fn stored(value: &[u8]) -> Set<'_> {
     }
 }
 
-impl<'a> Stored<'a> {
+impl Stored<'_> {
     fn containers(&self) -> usize {
         u32_at(self.bytes, 0) as usize
     }
