@@ -16,7 +16,7 @@ use super::intersect::{AnyOf, Set};
 use super::offsets;
 use super::table::{self, Cursor, Entry, Table};
 use super::zones::{self, Zone};
-use super::{Asked, EntityEntry, ZONE_EVENTS, set};
+use super::{Asked, EntityEntry, set};
 use crate::codec::{Reader, put_u32, put_u64, put_varint, u32_at, u64_at};
 use crate::error::{Error, Result};
 use crate::filter::{ClockRange, Pattern};
@@ -25,7 +25,7 @@ use crate::fs::{Fs, Moment, patience};
 use crate::segment::Segment;
 
 const MAGIC: [u8; 8] = *b"TETRAIDX";
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// Bytes of a row of the id section: hash, local number.
 pub(super) const ID_ROW: usize = 12;
 
@@ -492,16 +492,6 @@ impl IndexFile {
             zones.push(zone);
         }
         Ok(zones)
-    }
-
-    /// Smallest and largest clock of the n-th [`ZONE_EVENTS`] events; may be wider.
-    pub(crate) fn zone(&self, nth: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        let start = nth.saturating_mul(ZONE_EVENTS);
-        let events = start..self.summary.count.min(start.saturating_add(ZONE_EVENTS));
-        let zones = if events.is_empty() { Vec::new() } else { self.zones(events)? };
-        let least = zones.iter().map(|zone| zone.extremes().0).min();
-        let most = zones.iter().map(|zone| zone.extremes().1).max();
-        Ok(least.zip(most).map(|(least, most)| (least.to_vec(), most.to_vec())))
     }
 
     /// Local numbers of events that stand apart from their zones.

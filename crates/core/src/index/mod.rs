@@ -227,11 +227,6 @@ impl Part {
         }
     }
 
-    /// Smallest and largest clock of the n-th [`ZONE_EVENTS`] events, those that stand apart included.
-    pub(crate) fn zone(&self, zone: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        answer!(self, part => part.zone(zone))
-    }
-
     /// Entities whose first event is here.
     pub(crate) fn new_entities(&self) -> u64 {
         either!(self, part => part.new_entities())

@@ -240,10 +240,6 @@ impl Tail {
         self.entries.read().ids.get(&hash).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn zone(&self, zone: u32) -> Option<(Vec<u8>, Vec<u8>)> {
-        self.entries.read().zones.get(zone as usize).cloned()
-    }
-
     pub(crate) fn zones(&self, events: Range<u32>) -> Vec<Zone> {
         let entries = self.entries.read();
         let count = entries.offsets.len() as u32;
@@ -253,7 +249,6 @@ impl Tail {
             events: start..count.min(start + ZONE_EVENTS),
             min: min.clone(),
             max: max.clone(),
-            whole: None,
         };
         starts.zip(entries.zones.iter().skip(first as usize)).map(zone).collect()
     }
