@@ -38,6 +38,8 @@ export interface NativeStore {
   read(spec: Uint8Array): NativeRead
   /** Puts the first batch into `out`: its length, or -1 if the read has to begin by `read`. */
   readNow(spec: Uint8Array, out: Uint8Array): number
+  /** How many events a read has; NaN if another thread has to count. */
+  countNow(spec: Uint8Array): number
   /** The read of the last `readNow`, to go on with. */
   begun(): NativeRead
   source(): NativeSource

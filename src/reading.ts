@@ -117,7 +117,25 @@ export class Cursor<T> implements Waiting {
 
   count(): Promise<number> {
     if (this.#limit === 0) return this.#nothing(0)
-    return this.#last((native) => native.count())
+    if (turn.isOver()) return turn.next().then(() => this.count())
+    try {
+      const count = this.#countNow()
+      if (Number.isNaN(count)) return this.#last((native) => native.count())
+      this.cancel()
+      return Promise.resolve(count)
+    } catch (error) {
+      this.cancel()
+      return Promise.reject(error)
+    }
+  }
+
+  #countNow(): number {
+    this.#check()
+    try {
+      return this.#plan.session.native.countNow(this.#plan.spec(this.#limit))
+    } catch (error) {
+      throw fromNative(error)
+    }
   }
 
   explain(): Promise<string> {

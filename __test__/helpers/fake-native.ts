@@ -68,6 +68,8 @@ export class FakeNative {
   answers: (Uint8Array | null | Error)[][] = []
   /** What the next reads begin with at once. */
   readonly atOnce: Uint8Array[] = []
+  /** What the next counts give at once. */
+  readonly countsAtOnce: number[] = []
   previousLinks = new Uint8Array(32)
 
   submit(bytes: Uint8Array): void {
@@ -104,6 +106,10 @@ export class FakeNative {
     if (batch === undefined) return -1
     out.set(batch)
     return batch.length
+  }
+
+  countNow(): number {
+    return this.countsAtOnce.shift() ?? Number.NaN
   }
 
   begun(): FakeRead {

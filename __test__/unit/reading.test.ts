@@ -64,6 +64,8 @@ describe('a reading', () => {
     expect((await reading({ limit: 9 }).first())?.position).toBe(0)
     expect(readSpec(native.specs.at(-1) as Buffer).limit).toBe(1)
     expect(await reading().count()).toBe(5)
+    native.countsAtOnce.push(7)
+    expect(await reading().count()).toBe(7)
     expect(native.reads.every(({ cancelled }) => cancelled === 1)).toBe(true)
   })
 

@@ -161,6 +161,12 @@ pub(crate) fn patch(out: &mut [u8], at: usize, bytes: &[u8]) {
     }
 }
 
+/// As [`u32_at`].
+#[inline]
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u16::from_le_bytes(*chunk))
+}
+
 /// Reads a fixed-width integer of a table; zero past its end.
 #[inline]
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -36,6 +36,11 @@ impl Pattern {
         }
     }
 
+    /// Whether it is one string.
+    pub(crate) fn is_exact(&self) -> bool {
+        matches!(self, Self::Exact(_))
+    }
+
     /// Whether a string satisfies it.
     pub fn matches(&self, text: &str) -> bool {
         match self {

@@ -191,5 +191,6 @@ fn adopt_files(shared: &Shared, current: &Arc<Tail>) {
             }
         }
     }
-    load_directory(shared);
+    let names = shared.fs.list(&shared.runs_directory()).unwrap_or_default();
+    load_directory(shared, &names);
 }

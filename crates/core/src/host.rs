@@ -1,6 +1,7 @@
 //! Time, randomness and the boot id: what the engine asks of the machine besides files. Injected, so
 //! that tests decide.
 
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The machine as the engine sees it.
@@ -33,12 +34,18 @@ impl Host for SystemHost {
     }
 
     fn boot_id(&self) -> [u8; 16] {
-        #[expect(clippy::disallowed_methods, reason = "a kernel file, not the store's")]
-        let text = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        if text.is_empty() {
-            return [0; 16];
-        }
-        let hash = blake3::hash(&text);
-        hash.as_bytes().first_chunk().copied().unwrap_or_default()
+        // No process outlives a boot.
+        static BOOT_ID: OnceLock<[u8; 16]> = OnceLock::new();
+        *BOOT_ID.get_or_init(read_boot_id)
     }
+}
+
+fn read_boot_id() -> [u8; 16] {
+    #[expect(clippy::disallowed_methods, reason = "a kernel file, not the store's")]
+    let text = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    if text.is_empty() {
+        return [0; 16];
+    }
+    let hash = blake3::hash(&text);
+    hash.as_bytes().first_chunk().copied().unwrap_or_default()
 }

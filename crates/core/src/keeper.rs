@@ -17,7 +17,9 @@ use crate::index::{Part, Stretch, Tail};
 use crate::manifest::Manifest;
 use crate::segment::{HeaderPage, Segment};
 use crate::shared::Shared;
-use crate::upkeep::{cover, merge_directory, merge_runs, merge_sealed, unwritten, write_run};
+use crate::upkeep::{
+    cover, keep_catalog, merge_directory, merge_runs, merge_sealed, unwritten, write_run,
+};
 use crate::writer::{Durable, Reached};
 
 /// Jobs that may wait before the writer is held back.
@@ -78,20 +80,21 @@ pub(crate) struct Keeper {
     /// Work that can wait for the next opening is given up.
     closing: AtomicBool,
     jobs: Mutex<Option<Sender<Job>>>,
+    /// The other end, until the thread has it.
+    asked: Mutex<Option<Receiver<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Keeper {
-    /// Starts the thread. `spare` is what recovery found.
-    pub(crate) fn start(
+    /// A keeper without a thread. `spare` is what recovery found.
+    pub(crate) fn new(
         shared: Arc<Shared>,
         durable: Arc<Durable>,
         manifest: Manifest,
         spare: Option<Spare>,
-    ) -> Result<Arc<Self>> {
+    ) -> Self {
         let (sender, receiver) = mpsc::channel();
-        let directory = shared.directory.clone();
-        let keeper = Arc::new(Self {
+        Self {
             shared,
             durable,
             manifest_generation: AtomicU64::new(manifest.generation),
@@ -101,15 +104,23 @@ impl Keeper {
             hurry: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             jobs: Mutex::new(Some(sender)),
+            asked: Mutex::new(Some(receiver)),
             thread: Mutex::new(None),
-        });
-        let own = Arc::clone(&keeper);
-        let thread = std::thread::Builder::new()
-            .name("tetralog-keeper".into())
-            .spawn(move || own.run(&receiver))
-            .at(&directory)?;
-        *keeper.thread.lock() = Some(thread);
-        Ok(keeper)
+        }
+    }
+
+    /// Starts the thread, once.
+    pub(crate) fn start(self: &Arc<Self>) -> Result<()> {
+        let mut asked = self.asked.lock();
+        if let Some(receiver) = asked.take() {
+            let own = Arc::clone(self);
+            let thread = std::thread::Builder::new()
+                .name("tetralog-keeper".into())
+                .spawn(move || own.run(&receiver))
+                .at(&self.shared.directory)?;
+            *self.thread.lock() = Some(thread);
+        }
+        Ok(())
     }
 
     pub(crate) fn manifest_generation(&self) -> u64 {
@@ -291,23 +302,29 @@ impl Keeper {
 
     /// Jobs that come meanwhile are done in between.
     fn upkeep_once(&self, jobs: &Receiver<Job>) {
-        let mut between = || {
+        let mut jobs_first = || {
             while let Ok(job) = jobs.try_recv() {
                 self.work(job);
             }
             Ok(())
         };
+        // What the directory does not cover yet makes every append slower: it never waits for a merge.
+        let mut between = || {
+            jobs_first()?;
+            cover(&self.shared, &mut jobs_first)
+        };
         self.write_runs();
+        let _ = between();
         let waiting = self.state.lock().unmerged;
         let _ = merge_sealed(&self.shared, &mut between);
         self.merged(waiting);
         let _ = merge_runs(&self.shared, &mut between);
-        let _ = cover(&self.shared, &mut between);
         let mut unless_closing = || {
             between()?;
             if self.closing.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
         };
         let _ = merge_directory(&self.shared, &mut unless_closing);
+        let _ = keep_catalog(&self.shared);
     }
 
     /// So many sealed segments have had their try.
@@ -375,6 +392,6 @@ impl Keeper {
         }
         self.write_runs();
         let length = segment.file_length()?;
-        segment.file().release(segment.end()..length).at(&segment.path)
+        segment.file()?.release(segment.end()..length).at(&segment.path)
     }
 }

@@ -23,6 +23,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod catalog;
 mod chain;
 mod checksum;
 mod codec;

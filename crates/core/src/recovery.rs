@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::catalog::Catalog;
 use crate::error::{AtPath, Damage, Error, Result};
 use crate::frame::{Kind as FrameKind, SEAL_LEN};
 use crate::fs::{File, Kind, OpenMode, read_exact_at};
@@ -20,7 +21,9 @@ use crate::keeper::Spare;
 use crate::limits::{FRAME_MAX_BYTES, SEGMENT_MIN_BYTES, UNSYNCED_MAX_BYTES};
 use crate::manifest::{self, Manifest};
 use crate::progress::Watch;
-use crate::segment::{Found, HEADER_PAGE, HeaderPage, Scanner, Segment, SegmentHeader};
+use crate::segment::{
+    ELSEWHERE, Found, HEADER_PAGE, HeaderPage, MISSING, NO_HEADER, Scanner, Segment, SegmentHeader,
+};
 use crate::shared::Shared;
 use crate::upkeep::{clean, load_directory};
 use crate::writer::Start;
@@ -186,7 +189,8 @@ pub(crate) fn recover(
 ) -> Result<Recovered> {
     let head = head.filter(|head| head.store_id == manifest.store_id);
     let mode = if shared.options.read_only { OpenMode::Read } else { OpenMode::Write };
-    let mut found = open_segments(shared, manifest, mode)?;
+    let names = Names::list(shared);
+    let mut found = open_segments(shared, manifest, mode, &names.segments)?;
     let Some(active) = found.segments.pop() else {
         return Err(Error::format(
             &shared.segment_path(1),
@@ -194,6 +198,12 @@ pub(crate) fn recover(
         ));
     };
     shared.report(&found.damage);
+    if let Some(catalog) = found.catalog.take() {
+        let put_off = catalog.segments(&shared.fs, &shared.segments_directory());
+        shared
+            .change_layout(|layout| (layout.segments, layout.parts) = put_off.into_iter().unzip());
+        *shared.catalog.lock() = Some(catalog);
+    }
     expect_work(shared, &found.segments, &active, head, watch)?;
     for (nth, segment) in found.segments.iter().enumerate() {
         let next = found.segments.get(nth + 1).unwrap_or(&active);
@@ -229,11 +239,24 @@ pub(crate) fn recover(
         damage.positions = Some(gap);
     }
     shared.report(&unreadable);
-    load_directory(shared);
+    load_directory(shared, &names.runs);
     if !shared.options.read_only {
-        clean(shared);
+        clean(shared, &names.runs, &names.segments);
     }
     Ok(recovered)
+}
+
+/// The names in a store's folders.
+struct Names {
+    segments: Vec<String>,
+    runs: Vec<String>,
+}
+
+impl Names {
+    fn list(shared: &Shared) -> Self {
+        let list = |folder: &Path| shared.fs.list(folder).unwrap_or_default();
+        Self { segments: list(&shared.segments_directory()), runs: list(&shared.runs_directory()) }
+    }
 }
 
 /// Declares what will have to be read, as far as the names of files tell.
@@ -258,15 +281,43 @@ fn expect_work(
 
 #[derive(Debug, Default)]
 struct Opened {
+    /// Knows the segments before those that were opened.
+    catalog: Option<Catalog>,
     segments: Vec<Arc<Segment>>,
     spare: Option<Spare>,
     damage: Vec<Damage>,
 }
 
-fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result<Opened> {
+/// Opens the segments that the catalog does not know, all of them if it is not of this log.
+fn open_segments(
+    shared: &Shared,
+    manifest: &Manifest,
+    mode: OpenMode,
+    names: &[String],
+) -> Result<Opened> {
+    let names = names.iter().map(String::as_str).collect();
+    let catalog = Catalog::read(&*shared.fs, &shared.runs_directory(), manifest, &names);
+    if let Some(catalog) = catalog {
+        let opened = open_listed(shared, manifest, mode, catalog.len())?;
+        let next = manifest.segments.get(catalog.len()).map(|(number, _)| *number);
+        let first = opened.segments.first().filter(|first| Some(first.header.number) == next);
+        if first.is_some_and(|first| catalog.is_followed_by(first)) {
+            return Ok(Opened { catalog: Some(catalog), ..opened });
+        }
+    }
+    open_listed(shared, manifest, mode, 0)
+}
+
+/// Opens the segments that the manifest lists, but for the first ones.
+fn open_listed(
+    shared: &Shared,
+    manifest: &Manifest,
+    mode: OpenMode,
+    known: usize,
+) -> Result<Opened> {
     let mut opened = Opened::default();
     let last = manifest.segments.len().saturating_sub(1);
-    for (nth, (number, generation)) in manifest.segments.iter().enumerate() {
+    for (nth, (number, generation)) in manifest.segments.iter().enumerate().skip(known) {
         let path =
             shared.segments_directory().join(crate::segment::file_name(*number, *generation));
         let mut damaged = |reason: &str| {
@@ -282,7 +333,7 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
         if shared.fs.kind(&path).at(&path)?.is_none() {
             // A listed spare that was never used holds nothing; whether it was used, the seal tells.
             if nth < last || nth == 0 {
-                damaged("the segment's file is missing");
+                damaged(MISSING);
             }
             continue;
         }
@@ -297,7 +348,7 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
                 }
                 opened.segments.push(Arc::new(segment));
             }
-            Ok(_) => damaged("the file belongs to another store or place"),
+            Ok(_) => damaged(ELSEWHERE),
             Err(HeaderPage::Newer(reason)) => return Err(Error::format(&path, reason)),
             Err(HeaderPage::Zero) if nth == last && nth > 0 => {
                 let file = shared.fs.open(&path, mode).at(&path)?;
@@ -311,7 +362,7 @@ fn open_segments(shared: &Shared, manifest: &Manifest, mode: OpenMode) -> Result
             // Cut short between making the file and allocating it: a spare that is not there yet.
             Err(HeaderPage::Damaged(_))
                 if nth == last && nth > 0 && is_unallocated(shared, &path)? => {}
-            Err(HeaderPage::Zero) => damaged("the header page is empty"),
+            Err(HeaderPage::Zero) => damaged(NO_HEADER),
             Err(HeaderPage::Damaged(reason)) => damaged(reason),
             Err(HeaderPage::Whole(_)) => {}
         }
@@ -362,7 +413,7 @@ fn load_sealed(
     segment.set_sealed();
     let path = segment.index_path();
     let index = IndexFile::open(&*shared.fs, &path, segment, HEADER_PAGE)
-        .filter(|index| covers(index, segment))
+        .filter(|index| index.is_of_the_log().unwrap_or(false))
         .filter(|index| index.base() + u64::from(index.count()) == next_base);
     shared.change_layout(|layout| layout.segments.push(Arc::clone(segment)));
     if let Some(index) = index {
@@ -402,15 +453,6 @@ fn load_sealed(
         shared.change_layout(|layout| layout.parts.push(part));
     }
     Ok(())
-}
-
-/// Whether an index covers a segment up to a frame that is still there.
-fn covers(index: &IndexFile, segment: &Segment) -> bool {
-    let extent = index.extent();
-    let mut crc = [0; 4];
-    extent.end >= 4
-        && read_exact_at(segment.file(), &mut crc, extent.end - 4).is_ok()
-        && u32::from_le_bytes(crc) == extent.last_frame_crc
 }
 
 /// Takes up the active segment: its runs, then the frames behind them.
@@ -469,13 +511,9 @@ fn load_active(
     let layout = shared.layout();
     let store_clock = layout.parts.iter().map(Part::last_store_clock).max().unwrap_or(0);
     let recorded_us = active.header.created_us.max(stretch.recorded_us).max(last_recorded(&layout));
-    // Closing gave the unused end back. Where it is not to be had again, a full disk is met when the
-    // next segment is asked for, not in the middle of a write.
-    let writable = !shared.options.read_only && !shared.is_damaged();
-    let allocated = writable && active.file().allocate(length).is_ok();
     let start = Start {
         active,
-        active_size: if allocated { length } else { scanned.end },
+        active_size: length,
         offset: scanned.end,
         tail,
         next_position: scanned.next_position,
@@ -484,6 +522,7 @@ fn load_active(
         frames: stretch.frames,
         running: stretch.running,
         sealed: scanned.sealed,
+        clean: recovery.clean,
     };
     Ok(Recovered { start, spare, recovery })
 }
@@ -506,12 +545,12 @@ fn load_runs(
     watch: &Watch<'_>,
 ) -> Result<(u64, u64, Stretch)> {
     let (mut start, mut base) = (HEADER_PAGE, segment.header.base_position);
-    let mut stretch = Stretch { recorded_us: 0, frames: 0, running: segment.first_hash };
+    let mut stretch = Stretch { recorded_us: 0, frames: 0, running: segment.first_hash()? };
     loop {
         let path = shared.run_path(segment.header.number, start);
         let run = IndexFile::open(&*shared.fs, &path, segment, start)
             .filter(|run| run.extent().end <= limit && run.base() == base)
-            .filter(|run| covers(run, segment));
+            .filter(|run| run.is_of_the_log().unwrap_or(false));
         let Some(run) = run else { break };
         watch.advance(0, run.extent().end - start)?;
         start = run.extent().end;
@@ -606,7 +645,7 @@ fn pass_rot(
 fn cut_torn_tail(shared: &Shared, active: &Segment, end: u64, length: u64) -> Result<u64> {
     let reach = (end + UNSYNCED_MAX_BYTES + FRAME_MAX_BYTES).min(length);
     let mut bytes = vec![0; reach.saturating_sub(end) as usize];
-    let read = active.file().read_at(&mut bytes, end).at(&active.path)?;
+    let read = active.file()?.read_at(&mut bytes, end).at(&active.path)?;
     bytes.truncate(read);
     let torn = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     if torn == 0 {
@@ -615,8 +654,8 @@ fn cut_torn_tail(shared: &Shared, active: &Segment, end: u64, length: u64) -> Re
     bytes.truncate(torn);
     let path = torn_path(shared, active, end)?;
     crate::fs::replace(&*shared.fs, &path, &bytes).at(&path)?;
-    active.file().write_at(&vec![0; torn], end).at(&active.path)?;
-    active.file().sync().at(&active.path)?;
+    active.file()?.write_at(&vec![0; torn], end).at(&active.path)?;
+    active.sync()?;
     Ok(torn as u64)
 }
 
@@ -642,13 +681,13 @@ fn settle(active: &Segment, durable: u64, end: u64, length: u64) -> Result<()> {
     while at < end {
         let n = (end - at).min(buffer.len() as u64) as usize;
         let piece = buffer.get_mut(..n).unwrap_or_default();
-        read_exact_at(active.file(), piece, at).at(&active.path)?;
-        active.file().write_at(piece, at).at(&active.path)?;
+        read_exact_at(active.file()?, piece, at).at(&active.path)?;
+        active.file()?.write_at(piece, at).at(&active.path)?;
         at += n as u64;
     }
     let zeros = vec![0; (length - end).min(UNSYNCED_MAX_BYTES) as usize];
-    active.file().write_at(&zeros, end).at(&active.path)?;
-    active.file().sync().at(&active.path)
+    active.file()?.write_at(&zeros, end).at(&active.path)?;
+    active.sync()
 }
 
 /// The head page of a store, if it can be read.

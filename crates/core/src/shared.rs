@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::catalog::Catalog;
 use crate::error::{Damage, Error, Result};
 use crate::fs::{Fs, patience};
 use crate::host::Host;
 use crate::index::directory::{Directory, Family};
-use crate::index::{IndexFile, Part, Scan, Stretch, Tail, index_runs};
+use crate::index::{IndexFile, Part, Scan, Stretch, Tail, index_runs, is_plausible};
 use crate::options::StoreOptions;
 use crate::progress::Watch;
 use crate::segment::{Segment, file_name};
@@ -87,6 +88,8 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// Held while a damaged index is built again: by one thread at a time.
     rebuilding: Mutex<()>,
+    /// What the catalog says.
+    pub(crate) catalog: Mutex<Option<Catalog>>,
 }
 
 impl Shared {
@@ -111,6 +114,7 @@ impl Shared {
             poisoned: Mutex::default(),
             closed: AtomicBool::new(false),
             rebuilding: Mutex::default(),
+            catalog: Mutex::default(),
         }
     }
 
@@ -258,14 +262,26 @@ impl Shared {
             base: file.base(),
             limit: extent.end,
             past_damage: true,
-            before: self.stretch_before(&file),
+            before: self.stretch_before(&file)?,
             watch: &Watch::nobody(),
         };
         let rebuilt = index_runs(&scan, &mut |tail| {
             parts.push(self.part_of(tail));
             Ok(())
         })?;
-        self.report(&rebuilt.scanned.damage);
+        let mut damage = rebuilt.scanned.damage;
+        let (end, next) = (rebuilt.scanned.end, rebuilt.scanned.next_position);
+        let lost = file.summary().next_position().saturating_sub(next);
+        if end < extent.end && is_plausible(lost, extent.end - extent.start) {
+            // Opening relied on what was known of the segment, and less of it is there.
+            let reason =
+                rebuilt.scanned.stop.unwrap_or("the file is shorter than what was written");
+            let mut cut = file.segment().damage(end, extent.end - end, reason);
+            cut.positions = (lost > 0).then(|| (next, next + lost - 1));
+            damage.push(cut);
+            rebuilt.tail.add_hole(lost);
+        }
+        self.report(&damage);
         rebuilt.tail.finish(file.stretch());
         if rebuilt.tail.is_worth_keeping() {
             parts.push(self.part_of(rebuilt.tail));
@@ -279,7 +295,7 @@ impl Shared {
     }
 
     /// What is known of the frames of a segment before the stretch of an index.
-    fn stretch_before(&self, file: &IndexFile) -> Stretch {
+    fn stretch_before(&self, file: &IndexFile) -> Result<Stretch> {
         let segment = file.segment();
         let layout = self.layout();
         let before = layout.parts.iter().find_map(|part| match part {
@@ -288,7 +304,10 @@ impl Shared {
             }
             _ => None,
         });
-        before.unwrap_or(Stretch { recorded_us: 0, frames: 0, running: segment.first_hash })
+        match before {
+            Some(before) => Ok(before),
+            None => Ok(Stretch { recorded_us: 0, frames: 0, running: segment.first_hash()? }),
+        }
     }
 
     /// A tail that grows no more as a part: in a file if it can be written, else as it is.

@@ -21,6 +21,7 @@ use crate::query::{Read, ReadSpec, Source, Verification};
 use crate::recovery::{self, LOCK, Recovered, Recovery};
 use crate::shared::Shared;
 use crate::submission::{Append, AppendOptions, SubmissionBuilder};
+use crate::upkeep;
 use crate::writer::{Durable, Outcome, OutcomeSink, Receipt, Writer};
 
 /// How often a read-only opener tries again when it meets a writer in the middle of a rotation.
@@ -47,12 +48,22 @@ pub struct StoreStats {
     pub pending_bytes: u64,
 }
 
+/// The writer's threads and the keeper's. They are started when there is work for them, so that opening a
+/// store costs none.
+#[derive(Debug, Default)]
+enum Threads {
+    #[default]
+    Waiting,
+    Running(JoinHandle<()>),
+    Ended,
+}
+
 /// An open store. All methods can be called from any thread; those that read may wait for the disk.
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
     writer: Option<Arc<Writer>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Threads>,
     follower: Option<Arc<Follower>>,
     /// Held while the store is open for writing; the writer thread holds it too, until it has stopped.
     lock: Mutex<Option<Arc<dyn File>>>,
@@ -128,7 +139,7 @@ impl Store {
         let store = Self {
             shared,
             writer: None,
-            thread: Mutex::default(),
+            threads: Mutex::default(),
             follower: None,
             recovery: recovered.recovery,
             lock: Mutex::new(Some(Arc::clone(&lock))),
@@ -136,39 +147,39 @@ impl Store {
         if store.shared.is_damaged() {
             return Ok(store);
         }
-        store.start_writer(manifest, recovered, lock)
+        store.with_writer(manifest, recovered)
     }
 
-    fn start_writer(
-        mut self,
-        manifest: Manifest,
-        recovered: Recovered,
-        lock: Arc<dyn File>,
-    ) -> Result<Self> {
+    fn with_writer(mut self, manifest: Manifest, recovered: Recovered) -> Result<Self> {
         let shared = &self.shared;
         let page = HeadPage::create(&*shared.fs, &shared.directory)?;
         let start = recovered.start;
         let durable = Arc::new(Durable::new(Arc::clone(shared), &start.reached()));
-        let spare = recovered.spare;
-        let keeper = Keeper::start(Arc::clone(shared), Arc::clone(&durable), manifest, spare)?;
-        let writer = match Writer::new(shared, &keeper, durable, page, start) {
-            Ok(writer) => Arc::new(writer),
-            Err(error) => {
-                keeper.stop();
-                return Err(error);
-            }
-        };
-        let own = Arc::clone(&writer);
-        let thread = std::thread::Builder::new()
-            .name("tetralog-writer".into())
-            .spawn(move || {
-                own.run();
-                drop(lock);
-            })
-            .at(&shared.directory)?;
-        *self.thread.lock() = Some(thread);
-        self.writer = Some(writer);
+        let (unsettled, spare) = (start.is_unsettled(), recovered.spare);
+        let keeper = Keeper::new(Arc::clone(shared), Arc::clone(&durable), manifest, spare);
+        let writer = Writer::new(shared, Arc::new(keeper), durable, page, start)?;
+        self.writer = Some(Arc::new(writer));
+        if unsettled || upkeep::is_due(&self.shared) {
+            self.working_writer()?;
+        }
         Ok(self)
+    }
+
+    /// The writer, its threads running.
+    fn working_writer(&self) -> Result<Option<&Arc<Writer>>> {
+        let Some(writer) = &self.writer else { return Ok(None) };
+        let mut threads = self.threads.lock();
+        if matches!(*threads, Threads::Waiting) {
+            writer.start_keeper()?;
+            let (own, lock) = (Arc::clone(writer), self.lock.lock().clone());
+            let thread =
+                std::thread::Builder::new().name("tetralog-writer".into()).spawn(move || {
+                    own.run();
+                    drop(lock);
+                });
+            *threads = Threads::Running(thread.at(&self.shared.directory)?);
+        }
+        Ok(Some(writer))
     }
 
     fn open_reader(
@@ -218,7 +229,7 @@ impl Store {
         Ok(Self {
             shared,
             writer: None,
-            thread: Mutex::default(),
+            threads: Mutex::default(),
             follower,
             lock: Mutex::default(),
             recovery: recovered.recovery,
@@ -258,7 +269,7 @@ impl Store {
     /// Hands packed appends to the writer. Their outcomes come through the sink, in order.
     pub fn submit(&self, submission: Vec<u8>, sink: Arc<dyn OutcomeSink>) -> Result<()> {
         self.shared.check_open()?;
-        match &self.writer {
+        match self.working_writer()? {
             Some(writer) => writer.submit(submission, sink),
             None => self.refuse(&submission, &*sink),
         }
@@ -290,7 +301,7 @@ impl Store {
         let waiter = Arc::new(Waiter::default());
         let sink = Arc::clone(&waiter) as Arc<dyn OutcomeSink>;
         self.shared.check_open()?;
-        match &self.writer {
+        match self.working_writer()? {
             Some(writer) => writer.submit_and_help(submission, sink)?,
             None => self.refuse(&submission, &*sink)?,
         }
@@ -409,7 +420,7 @@ impl Store {
     /// Waits until everything that was submitted before is synced.
     pub fn sync(&self) -> Result<()> {
         self.shared.check_open()?;
-        match &self.writer {
+        match self.working_writer()? {
             Some(writer) => writer.sync()?.wait(),
             None => Ok(()),
         }
@@ -421,9 +432,11 @@ impl Store {
         if let Some(writer) = &self.writer {
             writer.close();
         }
-        let thread = self.thread.lock().take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
+        let threads = std::mem::replace(&mut *self.threads.lock(), Threads::Ended);
+        match (threads, &self.writer) {
+            (Threads::Running(thread), _) => drop(thread.join()),
+            (Threads::Waiting, Some(writer)) => writer.finish(),
+            _ => {}
         }
         self.shared.close();
         self.lock.lock().take();

@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::catalog::Catalog;
 use crate::error::{AtPath, Error, Result};
-use crate::fs::read_exact_at;
 use crate::index::directory::{self, Coverage, DirectoryFile, Family, Pace};
 use crate::index::{IndexFile, Part, RUN_MAX_EVENTS, Tail, due, merge_parts};
 use crate::segment::{HEADER_PAGE, Segment};
@@ -47,9 +47,32 @@ pub(crate) fn unwritten(layout: &Layout) -> Vec<Arc<Tail>> {
     tails.collect()
 }
 
+/// Whether there is something to do.
+pub(crate) fn is_due(shared: &Shared) -> bool {
+    let layout = &*shared.layout();
+    let uncovered = |family| uncovered(layout, family, 0).is_some();
+    let unmerged_files = |family| layout.directory(family).due().is_some();
+    !unwritten(layout).is_empty()
+        || !unmerged(layout).is_empty()
+        || Family::ALL.into_iter().any(|family| uncovered(family) || unmerged_files(family))
+        || runs_due(layout).is_some()
+        || Catalog::of(layout) != *shared.catalog.lock()
+}
+
+/// Writes the catalog, where it does not say what there is.
+pub(crate) fn keep_catalog(shared: &Shared) -> Result<()> {
+    let catalog = Catalog::of(&shared.layout());
+    let mut kept = shared.catalog.lock();
+    if let Some(catalog) = catalog.filter(|catalog| kept.as_ref() != Some(catalog)) {
+        catalog.write(&*shared.fs, &shared.runs_directory())?;
+        *kept = Some(catalog);
+    }
+    Ok(())
+}
+
 /// Sealed segments that have several indexes, or another than their own, oldest first.
 fn unmerged(layout: &Layout) -> Vec<Arc<Segment>> {
-    let own = |part: &Part| matches!(part, Part::File(file) if file.path() == file.segment().index_path());
+    let own = |part: &Part| matches!(part, Part::File(file) if file.is_of_whole_segment());
     let mut segments: Vec<Arc<Segment>> = Vec::new();
     for part in layout.parts.iter().filter(|part| part.segment().is_sealed() && !own(part)) {
         if segments.last().is_none_or(|last| !Arc::ptr_eq(last, part.segment())) {
@@ -89,21 +112,7 @@ fn merge_segment(shared: &Shared, segment: &Arc<Segment>, pace: Pace<'_>) -> Res
 /// Merges runs of the active segment where several are of a size, so that streams and queries ask few
 /// parts, and names that come again and again take little space.
 pub(crate) fn merge_runs(shared: &Shared, pace: Pace<'_>) -> Result<()> {
-    loop {
-        let layout = shared.layout();
-        let Some(active) = layout.segments.last().filter(|segment| !segment.is_sealed()) else {
-            return Ok(());
-        };
-        let runs = layout.parts.iter().filter(|part| Arc::ptr_eq(part.segment(), active));
-        let mut runs: Vec<Arc<IndexFile>> = runs
-            .filter_map(|part| match part {
-                Part::File(file) => Some(Arc::clone(file)),
-                Part::Tail(_) => None,
-            })
-            .collect();
-        let sizes: Vec<usize> = runs.iter().map(|run| run.count() as usize).collect();
-        let Some(first) = due(&sizes, RUN_MAX_EVENTS as usize) else { return Ok(()) };
-        let runs = runs.split_off(first);
+    while let Some(runs) = runs_due(&shared.layout()) {
         let Some(path) = runs.first().map(|run| run.path().to_owned()) else { return Ok(()) };
         if !merge_files(shared, &path, &runs, pace)? {
             return Ok(());
@@ -112,6 +121,22 @@ pub(crate) fn merge_runs(shared: &Shared, pace: Pace<'_>) -> Result<()> {
             let _ = shared.fs.remove(merged.path());
         }
     }
+    Ok(())
+}
+
+/// Runs of the active segment to be merged next, if some are due.
+fn runs_due(layout: &Layout) -> Option<Vec<Arc<IndexFile>>> {
+    let active = layout.segments.last().filter(|segment| !segment.is_sealed())?;
+    let runs = layout.parts.iter().filter(|part| Arc::ptr_eq(part.segment(), active));
+    let mut runs: Vec<Arc<IndexFile>> = runs
+        .filter_map(|part| match part {
+            Part::File(file) => Some(Arc::clone(file)),
+            Part::Tail(_) => None,
+        })
+        .collect();
+    let sizes: Vec<usize> = runs.iter().map(|run| run.count() as usize).collect();
+    let first = due(&sizes, RUN_MAX_EVENTS as usize)?;
+    Some(runs.split_off(first))
 }
 
 /// Writes one index for several that follow each other; it answers from then on. False if there is
@@ -230,9 +255,8 @@ fn adopt(shared: &Shared, family: Family, file: DirectoryFile) {
 
 /// Takes up the directory's files, as far as they belong to the log as it is. Where several cover a
 /// stretch, the longest.
-pub(crate) fn load_directory(shared: &Shared) {
+pub(crate) fn load_directory(shared: &Shared, names: &[String]) {
     let runs = shared.runs_directory();
-    let names = shared.fs.list(&runs).unwrap_or_default();
     for family in Family::ALL {
         let mut found: Vec<_> = names.iter().filter_map(|name| family.parse_name(name)).collect();
         found.sort_unstable_by_key(|positions| (positions.start, u64::MAX - positions.end));
@@ -245,7 +269,8 @@ pub(crate) fn load_directory(shared: &Shared) {
             let path = directory::path(&runs, family, &positions);
             let end = positions.end;
             let file = DirectoryFile::open(&*shared.fs, &path, shared.store_id, family, positions);
-            if let Some(file) = file.filter(|file| is_of_this_log(shared, file.coverage())) {
+            if let Some(file) = file.filter(|file| is_of_this_log(shared, family, file.coverage()))
+            {
                 next = end;
                 taken.push(Arc::new(file));
             }
@@ -260,23 +285,26 @@ pub(crate) fn load_directory(shared: &Shared) {
 
 /// Whether the frame with the last event that a file covers is where the file says. Frames before it
 /// are then the same too: a frame's CRC covers its place and its position in the log.
-fn is_of_this_log(shared: &Shared, coverage: &Coverage) -> bool {
+fn is_of_this_log(shared: &Shared, family: Family, coverage: &Coverage) -> bool {
+    if coverage.positions.end > shared.published() {
+        return false;
+    }
+    if shared.catalog.lock().as_ref().is_some_and(|catalog| catalog.knows(family, coverage)) {
+        return true;
+    }
     let layout = shared.layout();
     let Some(segment) =
         layout.segments.iter().find(|segment| segment.header.number == coverage.segment)
     else {
         return false;
     };
-    let mut crc = [0; 4];
-    coverage.positions.end <= shared.published()
-        && (4..=segment.end()).contains(&coverage.end)
-        && read_exact_at(segment.file(), &mut crc, coverage.end - 4).is_ok()
-        && u32::from_le_bytes(crc) == coverage.last_frame_crc
+    (4..=segment.end()).contains(&coverage.end)
+        && segment.has_frame_end(coverage.end, coverage.last_frame_crc).unwrap_or(false)
 }
 
 /// Removes what is left over: unfinished files, runs of segments that have an index, files of the
 /// directory that others replaced.
-pub(crate) fn clean(shared: &Shared) {
+pub(crate) fn clean(shared: &Shared, runs: &[String], segments: &[String]) {
     let layout = shared.layout();
     let in_use = |name: &str| {
         let part = layout.parts.iter().any(|part| match part {
@@ -286,17 +314,15 @@ pub(crate) fn clean(shared: &Shared) {
         let files = Family::ALL.into_iter().flat_map(|family| layout.directory(family).files());
         part || files.into_iter().any(|file| file.path().ends_with(name))
     };
-    let runs = shared.runs_directory();
-    for name in shared.fs.list(&runs).unwrap_or_default() {
+    for name in runs {
         let ours = UNFINISHED.iter().chain(&[".run", ".heads", ".ids"]);
-        if ours.into_iter().any(|ending| name.ends_with(ending)) && !in_use(&name) {
-            let _ = shared.fs.remove(&runs.join(name));
+        if ours.into_iter().any(|ending| name.ends_with(ending)) && !in_use(name) {
+            let _ = shared.fs.remove(&shared.runs_directory().join(name));
         }
     }
-    let segments = shared.segments_directory();
-    for name in shared.fs.list(&segments).unwrap_or_default() {
+    for name in segments {
         if UNFINISHED.iter().any(|ending| name.ends_with(ending)) {
-            let _ = shared.fs.remove(&segments.join(name));
+            let _ = shared.fs.remove(&shared.segments_directory().join(name));
         }
     }
 }

@@ -13,6 +13,10 @@ const EVENTS: u32 = 20_000;
 
 /// Several segments, each entity in few of them, clocks all over the place.
 fn filled() -> (tempfile::TempDir, Store) {
+    filled_at(|nth| u64::from(nth.wrapping_mul(2_654_435_761)))
+}
+
+fn filled_at(clock: impl Fn(u32) -> u64) -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let options = StoreOptions { segment_max_bytes: 1 << 20, ..relaxed() };
     let store = Store::open(directory.path(), options).unwrap();
@@ -23,7 +27,7 @@ fn filled() -> (tempfile::TempDir, Store) {
                     0 => format!("rare{}", nth / 5000),
                     other => format!("common{}", (nth / 10 + other) % 50),
                 };
-                let clock = u64::from(nth.wrapping_mul(2_654_435_761)).to_be_bytes();
+                let clock = clock(nth).to_be_bytes();
                 (entity, format!("fact{}", nth % 4), format!("org/{}", nth % 3), clock)
             })
             .collect();
@@ -141,20 +145,34 @@ fn streams_are_whole_whichever_parts_they_are_in() {
 #[test]
 fn the_order_of_clocks_holds_however_they_are_disordered() {
     let (_directory, store) = filled();
-    let events = all(&store).unwrap();
+    check_order_of_clocks(&store);
+}
+
+#[test]
+fn events_that_come_late_or_from_the_future_have_their_place_in_the_order_of_clocks() {
+    let (_directory, store) = filled_at(|nth| match nth % 50 {
+        7 => 1000 + u64::from(nth.wrapping_mul(2_654_435_761)) % 300,
+        23 => u64::MAX - u64::from(nth % 5),
+        _ => (1 << 40) + u64::from(nth / 3) * 1000,
+    });
+    check_order_of_clocks(&store);
+}
+
+fn check_order_of_clocks(store: &Store) {
+    let events = all(store).unwrap();
     for filter in [Filter::default(), filters().remove(5), filters().remove(6)] {
         let mut expected = naive(&events, &filter);
         expected.sort_by(|a, b| (&a.clock, a.position).cmp(&(&b.clock, b.position)));
         let subject = Subject::Query(vec![filter.clone()]);
         let spec = ReadSpec { order: Order::Clock, ..ReadSpec::new(subject) };
-        assert_eq!(read(&store, spec.clone()).unwrap(), expected);
+        assert_eq!(read(store, spec.clone()).unwrap(), expected);
         assert_eq!(store.read(spec.clone()).unwrap().count().unwrap(), expected.len() as u64);
         let first = ReadSpec { limit: Some(10), ..spec.clone() };
-        assert_eq!(read(&store, first).unwrap(), expected[..10]);
+        assert_eq!(read(store, first).unwrap(), expected[..10]);
         let rest = ReadSpec { after: Some(expected[9].position), ..spec.clone() };
-        assert_eq!(read(&store, rest).unwrap(), expected[10..]);
+        assert_eq!(read(store, rest).unwrap(), expected[10..]);
         expected.reverse();
-        assert_eq!(read(&store, ReadSpec { backwards: true, ..spec }).unwrap(), expected);
+        assert_eq!(read(store, ReadSpec { backwards: true, ..spec }).unwrap(), expected);
     }
 }
 

@@ -276,6 +276,14 @@ impl NativeStore {
         begin().map(|batch| put(batch.as_deref(), out)).map_err(|error| to_js(&error))
     }
 
+    /// How many events a read has; NaN if another thread has to count.
+    #[napi(catch_unwind)]
+    pub fn count_now(&self, spec: &[u8]) -> Result<f64> {
+        let count = || self.engine()?.read(ReadSpec::decode(spec)?)?.count_now();
+        let count = count().map_err(|error| to_js(&error))?;
+        Ok(count.map_or(f64::NAN, |count| count as f64))
+    }
+
     /// The read that `read_now` was told to begin.
     #[napi(catch_unwind)]
     pub fn begun(&self) -> Result<NativeRead> {

@@ -68,11 +68,11 @@ pub(crate) fn index_frames(
     limit: u64,
     past_damage: bool,
 ) -> Result<Scanned> {
-    let before = Stretch { recorded_us: 0, frames: 0, running: segment.first_hash };
+    let before = Stretch { recorded_us: 0, frames: 0, running: segment.first_hash()? };
     let base = tail.base() + u64::from(tail.count());
     let watch = Watch::nobody();
     let scan = Scan { segment, start, base, limit, past_damage, before, watch: &watch };
-    scan.frames(tail, start, &mut segment.first_hash.clone(), u32::MAX, u64::MAX)
+    scan.frames(tail, start, &mut segment.first_hash()?.clone(), u32::MAX, u64::MAX)
 }
 
 /// Reads frames and indexes them in tails of a run's size, so that memory stays bounded: each that is

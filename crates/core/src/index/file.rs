@@ -5,27 +5,27 @@
 //! good as missing.
 
 use std::ops::Range;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
 use super::blocks::{BlockWriter, Blocks};
 use super::hash::{self, id_hash};
+use super::intersect::{AnyOf, Set};
 use super::offsets;
-use super::set::Union;
 use super::table::{self, Cursor, Entry, Table};
 use super::zones::{self, Zone};
-use super::{EntityEntry, ZONE_EVENTS, set};
+use super::{Asked, EntityEntry, set};
 use crate::codec::{Reader, put_u32, put_u64, put_varint, u32_at, u64_at};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::filter::{ClockRange, Pattern};
 use crate::frame::RunningHash;
-use crate::fs::{Fs, Moment};
+use crate::fs::{Fs, Moment, patience};
 use crate::segment::Segment;
 
 const MAGIC: [u8; 8] = *b"TETRAIDX";
-const VERSION: u32 = 3;
+const VERSION: u32 = 5;
 /// Bytes of a row of the id section: hash, local number.
 pub(super) const ID_ROW: usize = 12;
 
@@ -39,7 +39,7 @@ pub(crate) struct Extent {
 }
 
 /// What only the builder of the index knows of its stretch, kept so that opening needs no scan.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stretch {
     /// Recorded time of the last frame.
     pub(crate) recorded_us: u64,
@@ -86,16 +86,52 @@ impl Sections {
     }
 }
 
+/// What can be known of an index without opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) base: u64,
+    pub(crate) count: u32,
+    pub(crate) extent: Extent,
+    pub(crate) new_entities: u64,
+    pub(crate) last_store_clock: u64,
+    pub(crate) stretch: Stretch,
+}
+
 /// What the header of an index says.
 #[derive(Debug, Clone)]
 pub(super) struct Header {
-    pub(super) base: u64,
-    pub(super) count: u32,
-    pub(super) extent: Extent,
-    pub(super) new_entities: u64,
-    pub(super) last_store_clock: u64,
-    pub(super) stretch: Stretch,
+    pub(super) summary: Summary,
     pub(super) sections: Sections,
+}
+
+impl Summary {
+    /// Position of the first event behind those of the index.
+    pub(crate) fn next_position(&self) -> u64 {
+        self.base + u64::from(self.count)
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        put_u32(out, self.extent.last_frame_crc);
+        put_u32(out, self.count);
+        let Stretch { recorded_us, frames, running } = self.stretch;
+        let (start, end) = (self.extent.start, self.extent.end);
+        let (entities, clock) = (self.new_entities, self.last_store_clock);
+        for field in [start, end, self.base, entities, clock, recorded_us, frames] {
+            put_u64(out, field);
+        }
+        out.extend_from_slice(&running.0);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let last_frame_crc = reader.u32()?;
+        let count = reader.u32()?;
+        let extent = Extent { start: reader.u64()?, end: reader.u64()?, last_frame_crc };
+        let base = reader.u64()?;
+        let (new_entities, last_store_clock) = (reader.u64()?, reader.u64()?);
+        let (recorded_us, frames) = (reader.u64()?, reader.u64()?);
+        let stretch = Stretch { recorded_us, frames, running: RunningHash(reader.array()?) };
+        Some(Self { base, count, extent, new_entities, last_store_clock, stretch })
+    }
 }
 
 impl Header {
@@ -103,18 +139,9 @@ impl Header {
     pub(super) fn finish(mut self, segment: &Segment, out: BlockWriter<'_>) -> Result<()> {
         let mut fields = Vec::with_capacity(512);
         put_u32(&mut fields, VERSION);
-        put_u32(&mut fields, self.extent.last_frame_crc);
+        put_u32(&mut fields, self.sections.offsets.width as u32);
         put_u64(&mut fields, segment.header.generation);
-        put_u64(&mut fields, self.extent.start);
-        put_u64(&mut fields, self.extent.end);
-        put_u64(&mut fields, self.base);
-        put_u64(&mut fields, u64::from(self.count));
-        put_u64(&mut fields, self.sections.offsets.width as u64);
-        put_u64(&mut fields, self.new_entities);
-        put_u64(&mut fields, self.last_store_clock);
-        put_u64(&mut fields, self.stretch.recorded_us);
-        put_u64(&mut fields, self.stretch.frames);
-        fields.extend_from_slice(&self.stretch.running.0);
+        self.summary.put(&mut fields);
         for range in self.sections.ranges() {
             put_u64(&mut fields, range.start as u64);
             put_u64(&mut fields, range.end as u64);
@@ -127,17 +154,11 @@ impl Header {
         if reader.u32()? != VERSION {
             return None;
         }
-        let last_frame_crc = reader.u32()?;
+        let width = (reader.u32()? as usize).clamp(1, 4);
         if reader.u64()? != segment.header.generation {
             return None;
         }
-        let extent = Extent { start: reader.u64()?, end: reader.u64()?, last_frame_crc };
-        let base = reader.u64()?;
-        let count = u32::try_from(reader.u64()?).ok()?;
-        let width = usize::try_from(reader.u64()?).ok().filter(|width| (1..=4).contains(width))?;
-        let (new_entities, last_store_clock) = (reader.u64()?, reader.u64()?);
-        let (recorded_us, frames) = (reader.u64()?, reader.u64()?);
-        let stretch = Stretch { recorded_us, frames, running: RunningHash(reader.array()?) };
+        let summary = Summary::read(&mut reader)?;
         let mut sections = Sections::default();
         sections.offsets.width = width;
         for range in sections.ranges() {
@@ -146,7 +167,7 @@ impl Header {
                 return None;
             }
         }
-        Some(Self { base, count, extent, new_entities, last_store_clock, stretch, sections })
+        Some(Self { summary, sections })
     }
 }
 
@@ -177,8 +198,18 @@ pub(super) fn put_local(out: &mut Vec<u8>, local: u32, bytes: usize) {
 #[derive(Debug)]
 pub(crate) struct IndexFile {
     segment: Arc<Segment>,
-    blocks: Blocks,
-    header: Header,
+    path: PathBuf,
+    summary: Summary,
+    contents: OnceLock<Contents>,
+    /// Opens the file for the first who touches it.
+    put_off: Option<Arc<dyn Fs>>,
+}
+
+/// What an open file has.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) blocks: Blocks,
+    pub(super) sections: Sections,
 }
 
 impl IndexFile {
@@ -190,17 +221,73 @@ impl IndexFile {
         segment: &Arc<Segment>,
         start: u64,
     ) -> Option<Self> {
-        let (blocks, fields) = Blocks::open(fs, path, MAGIC, salt(segment, start))?;
-        let header = Header::decode(segment, &fields, blocks.length())?;
-        (header.extent.start == start).then(|| Self {
+        let (summary, contents) = Contents::open(fs, path, segment, start)?;
+        Some(Self {
             segment: Arc::clone(segment),
-            blocks,
-            header,
+            path: path.to_owned(),
+            summary,
+            contents: OnceLock::from(contents),
+            put_off: None,
         })
     }
 
+    /// The index of a sealed segment of which the catalog has the summary. Whoever touches it first opens
+    /// the file, and checks what opening it now would check.
+    pub(crate) fn put_off(fs: &Arc<dyn Fs>, segment: &Arc<Segment>, summary: Summary) -> Self {
+        Self {
+            segment: Arc::clone(segment),
+            path: segment.index_path(),
+            summary,
+            contents: OnceLock::new(),
+            put_off: Some(Arc::clone(fs)),
+        }
+    }
+
+    #[inline]
+    pub(super) fn contents(&self) -> Result<&Contents> {
+        match self.contents.get() {
+            Some(contents) => Ok(contents),
+            None => self.open_now(),
+        }
+    }
+
+    #[cold]
+    fn open_now(&self) -> Result<&Contents> {
+        if patience::is_impatient() {
+            return Err(Error::WouldWait);
+        }
+        let fs = self.put_off.as_ref().ok_or_else(|| self.damaged())?;
+        let start = self.summary.extent.start;
+        let opened = Contents::open(&**fs, &self.path, &self.segment, start);
+        let (summary, contents) = opened.ok_or_else(|| self.damaged())?;
+        if summary != self.summary || !self.is_of_the_log()? {
+            return Err(self.damaged());
+        }
+        Ok(self.contents.get_or_init(|| contents))
+    }
+
+    /// Whether the frame that the index ends with is still there.
+    pub(crate) fn is_of_the_log(&self) -> Result<bool> {
+        let Extent { end, last_frame_crc, .. } = self.summary.extent;
+        self.segment.has_frame_end(end, last_frame_crc)
+    }
+
+    /// The error of a file that is not what it should be.
+    fn damaged(&self) -> Error {
+        Error::StaleIndex { path: self.path.clone() }
+    }
+
     pub(crate) fn path(&self) -> &Path {
-        self.blocks.path()
+        &self.path
+    }
+
+    /// Whether the file is the one index of its segment.
+    pub(crate) fn is_of_whole_segment(&self) -> bool {
+        self.path.extension().is_some_and(|ending| ending == "idx")
+    }
+
+    pub(crate) fn summary(&self) -> &Summary {
+        &self.summary
     }
 
     pub(crate) fn segment(&self) -> &Arc<Segment> {
@@ -208,57 +295,55 @@ impl IndexFile {
     }
 
     pub(crate) fn base(&self) -> u64 {
-        self.header.base
+        self.summary.base
     }
 
     pub(crate) fn count(&self) -> u32 {
-        self.header.count
+        self.summary.count
     }
 
     pub(crate) fn extent(&self) -> Extent {
-        self.header.extent
+        self.summary.extent
     }
 
     pub(crate) fn new_entities(&self) -> u64 {
-        self.header.new_entities
+        self.summary.new_entities
     }
 
     pub(crate) fn last_store_clock(&self) -> u64 {
-        self.header.last_store_clock
+        self.summary.last_store_clock
     }
 
     pub(crate) fn stretch(&self) -> Stretch {
-        self.header.stretch
+        self.summary.stretch
     }
 
-    pub(super) fn blocks(&self) -> &Blocks {
-        &self.blocks
-    }
-
-    pub(super) fn sections(&self) -> &Sections {
-        &self.header.sections
-    }
-
-    pub(super) fn table(&self, choose: impl FnOnce(&Sections) -> &table::Place) -> Table<'_> {
-        let place = choose(&self.header.sections);
-        Table::new(&self.blocks, place, self.segment.header.store_id)
+    pub(super) fn table(
+        &self,
+        choose: impl FnOnce(&Sections) -> &table::Place,
+    ) -> Result<Table<'_>> {
+        let Contents { blocks, sections } = self.contents()?;
+        Ok(Table::new(blocks, choose(sections), self.segment.header.store_id))
     }
 
     /// Says that a record's offset will be asked for soon. `now` is given if the disk may be asked.
     pub(crate) fn expect_offset(&self, local: u32, now: Option<Moment>) {
-        self.blocks.expect(self.header.sections.offsets.place_of(local), now);
+        if let Some(Contents { blocks, sections }) = self.contents.get() {
+            blocks.expect(sections.offsets.place_of(local), now);
+        }
     }
 
     pub(crate) fn offset(&self, local: u32) -> Result<Option<u32>> {
-        if local >= self.header.count {
+        if local >= self.summary.count {
             return Ok(None);
         }
-        let offset = self.header.sections.offsets.offset(&self.blocks, local)?;
+        let Contents { blocks, sections } = self.contents()?;
+        let offset = sections.offsets.offset(blocks, local)?;
         Ok(Some(offset).filter(|offset| *offset != 0))
     }
 
     pub(crate) fn entity(&self, name: &str) -> Result<Option<EntityEntry>> {
-        let found = self.table(|sections| &sections.entities).exact(name.as_bytes())?;
+        let found = self.table(|sections| &sections.entities)?.exact(name.as_bytes())?;
         found.map(|entry| self.entity_of(&entry).map(|(entity, _)| entity)).transpose()
     }
 
@@ -266,14 +351,14 @@ impl IndexFile {
     pub(super) fn entity_of<'a>(&self, entry: &Entry<'a>) -> Result<(EntityEntry, &'a [u8])> {
         let mut reader = Reader::new(entry.value);
         let numbers = (|| Some((reader.varint()?, reader.varint()?, reader.varint()?)))();
-        let (first_version, back, count) = numbers.ok_or_else(|| self.blocks.damaged())?;
-        let previous = self.header.base.checked_sub(back).filter(|_| back > 0);
+        let (first_version, back, count) = numbers.ok_or_else(|| self.damaged())?;
+        let previous = self.summary.base.checked_sub(back).filter(|_| back > 0);
         let entity = EntityEntry { slot: entry.at, first_version, count: count as u32, previous };
         Ok((entity, reader.rest()))
     }
 
     fn local_at(&self, locals: &[u8], nth: u32) -> Option<u32> {
-        let bytes = local_bytes(self.header.count);
+        let bytes = local_bytes(self.summary.count);
         let at = nth as usize * bytes;
         let stored = locals.get(at..at + bytes)?;
         Some(stored.iter().rev().fold(0, |local, byte| local << 8 | u32::from(*byte)))
@@ -281,7 +366,7 @@ impl IndexFile {
 
     /// The local numbers of an entity, one after the other.
     pub(super) fn each_local(&self, locals: &[u8], each: impl FnMut(u32)) {
-        let bytes = local_bytes(self.header.count);
+        let bytes = local_bytes(self.summary.count);
         let number = |stored: &[u8]| {
             stored.iter().rev().fold(0, |local, byte| local << 8 | u32::from(*byte))
         };
@@ -289,19 +374,19 @@ impl IndexFile {
     }
 
     pub(crate) fn posting(&self, entry: &EntityEntry, nth: u32) -> Result<Option<u32>> {
-        let found = self.table(|sections| &sections.entities).at(entry.slot)?;
+        let found = self.table(|sections| &sections.entities)?.at(entry.slot)?;
         let (_, locals) = self.entity_of(&found)?;
         Ok(self.local_at(locals, nth))
     }
 
     /// The local numbers of some of an entity's events.
     pub(crate) fn postings(&self, entry: &EntityEntry, events: Range<u32>) -> Result<Vec<u32>> {
-        let found = self.table(|sections| &sections.entities).at(entry.slot)?;
+        let found = self.table(|sections| &sections.entities)?.at(entry.slot)?;
         let (_, locals) = self.entity_of(&found)?;
-        let bytes = local_bytes(self.header.count);
+        let bytes = local_bytes(self.summary.count);
         let stored = locals.get(events.start as usize * bytes..events.end as usize * bytes);
         let mut postings = Vec::with_capacity(events.len());
-        self.each_local(stored.ok_or_else(|| self.blocks.damaged())?, |local| postings.push(local));
+        self.each_local(stored.ok_or_else(|| self.damaged())?, |local| postings.push(local));
         Ok(postings)
     }
 
@@ -310,11 +395,11 @@ impl IndexFile {
         &self,
         mut each: impl FnMut(&[u8], u64, u32) -> Result<()>,
     ) -> Result<()> {
-        let mut cursor = self.table(|sections| &sections.entities).all();
+        let mut cursor = self.table(|sections| &sections.entities)?.all();
         while let Some(entry) = cursor.next()? {
             let (entity, locals) = self.entity_of(&entry)?;
             if let Some(nth) = entity.count.checked_sub(1) {
-                let local = self.local_at(locals, nth).ok_or_else(|| self.blocks.damaged())?;
+                let local = self.local_at(locals, nth).ok_or_else(|| self.damaged())?;
                 each(entry.name, entity.last_version(), local)?;
             }
         }
@@ -322,19 +407,20 @@ impl IndexFile {
     }
 
     /// Ids in the part.
-    pub(super) fn id_count(&self) -> usize {
-        self.header.sections.ids.len() / ID_ROW
+    pub(super) fn id_count(&self) -> Result<usize> {
+        Ok(self.contents()?.sections.ids.len() / ID_ROW)
     }
 
     /// The n-th caller-given id, by hash: hash and local number.
     pub(super) fn id_row(&self, nth: usize) -> Result<(u64, u32)> {
-        let at = self.header.sections.ids.start + nth * ID_ROW;
-        let row = self.blocks.get(at..at + ID_ROW)?;
+        let Contents { blocks, sections } = self.contents()?;
+        let at = sections.ids.start + nth * ID_ROW;
+        let row = blocks.get(at..at + ID_ROW)?;
         Ok((u64_at(row, 0), u32_at(row, 8)))
     }
 
     pub(crate) fn with_id(&self, entity: &str, id: &[u8; 16]) -> Result<Vec<u32>> {
-        let count = self.id_count();
+        let count = self.id_count()?;
         let wanted = id_hash(self.segment.header.store_id, entity, id);
         let mut found = Vec::new();
         for nth in hash::first_from(count, wanted, |nth| Ok(self.id_row(nth)?.0))?..count {
@@ -354,7 +440,7 @@ impl IndexFile {
         limit: usize,
     ) -> Result<Vec<String>> {
         let start = after.filter(|after| *after > prefix).unwrap_or(prefix);
-        let mut cursor = self.table(|sections| &sections.entities).from(start.as_bytes())?;
+        let mut cursor = self.table(|sections| &sections.entities)?.from(start.as_bytes())?;
         let mut names = Vec::new();
         while let Some(entry) = cursor.next()?.filter(|_| names.len() < limit) {
             if !entry.name.starts_with(prefix.as_bytes()) {
@@ -367,9 +453,9 @@ impl IndexFile {
         Ok(names)
     }
 
-    pub(crate) fn with_entities(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
+    fn with_entities(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
         let mut hits = RoaringBitmap::new();
-        each_match(self.table(|sections| &sections.entities), patterns, |entry| {
+        each_match(self.table(|sections| &sections.entities)?, patterns, |entry| {
             let (entity, locals) = self.entity_of(entry)?;
             hits.extend((0..entity.count).filter_map(|nth| self.local_at(locals, nth)));
             Ok(())
@@ -377,33 +463,29 @@ impl IndexFile {
         Ok(hits)
     }
 
-    pub(crate) fn with_facts(&self, facts: &[String]) -> Result<RoaringBitmap> {
-        let table = self.table(|sections| &sections.facts);
-        let mut union = Union::default();
-        for fact in facts {
-            union.add(exact_set(table, fact)?);
+    /// The events that have what is asked for of one coordinate.
+    pub(super) fn with(&self, asked: &Asked<'_>) -> Result<AnyOf<'_>> {
+        match asked {
+            Asked::Entity(patterns) => Ok(self.with_entities(patterns)?.into()),
+            Asked::Tags(tags) => any_of(self.table(|sections| &sections.tags)?, tags),
+            Asked::Fact(facts) => any_of(self.table(|sections| &sections.facts)?, facts),
+            Asked::Scope(patterns) => {
+                let mut any = AnyOf::default();
+                each_match(self.table(|sections| &sections.scopes)?, patterns, |entry| {
+                    any.push(stored(entry.value)?);
+                    Ok(())
+                })?;
+                Ok(any)
+            }
         }
-        Ok(union.finish())
-    }
-
-    pub(crate) fn with_scopes(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
-        let mut union = Union::default();
-        each_match(self.table(|sections| &sections.scopes), patterns, |entry| {
-            union.add(set::read(entry.value));
-            Ok(())
-        })?;
-        Ok(union.finish())
-    }
-
-    pub(crate) fn with_tag(&self, tag: &str) -> Result<RoaringBitmap> {
-        exact_set(self.table(|sections| &sections.tags), tag)
     }
 
     pub(crate) fn zones(&self, events: Range<u32>) -> Result<Vec<Zone>> {
-        let place = &self.header.sections.zones;
+        let Contents { blocks, sections } = self.contents()?;
+        let place = &sections.zones;
         let mut zones = Vec::new();
-        for nth in place.holding(&self.blocks, events.start)?..place.count() {
-            let zone = place.zone(&self.blocks, nth, self.header.count)?;
+        for nth in place.holding(blocks, events.start)?..place.count() {
+            let zone = place.zone(blocks, nth, self.summary.count)?;
             if zone.events.start >= events.end {
                 break;
             }
@@ -412,19 +494,10 @@ impl IndexFile {
         Ok(zones)
     }
 
-    /// Smallest and largest clock of the n-th [`ZONE_EVENTS`] events; may be wider.
-    pub(crate) fn zone(&self, nth: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        let start = nth.saturating_mul(ZONE_EVENTS);
-        let events = start..self.header.count.min(start.saturating_add(ZONE_EVENTS));
-        let zones = if events.is_empty() { Vec::new() } else { self.zones(events)? };
-        let least = zones.iter().map(|zone| zone.extremes().0).min();
-        let most = zones.iter().map(|zone| zone.extremes().1).max();
-        Ok(least.zip(most).map(|(least, most)| (least.to_vec(), most.to_vec())))
-    }
-
     /// Local numbers of events that stand apart from their zones.
     pub(crate) fn apart(&self) -> Result<RoaringBitmap> {
-        Ok(set::read(self.blocks.get(self.header.sections.apart.clone())?))
+        let Contents { blocks, sections } = self.contents()?;
+        Ok(set::read(blocks.get(sections.apart.clone())?))
     }
 
     /// Hands over the events that stand apart, by clock and then in their order, as long as `each`
@@ -435,7 +508,7 @@ impl IndexFile {
         mut each: impl FnMut(&[u8], u32) -> bool,
     ) -> Result<()> {
         let start = range.from.as_deref().unwrap_or_default();
-        let mut cursor = self.table(|sections| &sections.late).from(start)?;
+        let mut cursor = self.table(|sections| &sections.late)?.from(start)?;
         while let Some(entry) = cursor.next()? {
             let above = range.to.as_deref().is_some_and(|to| entry.name > to)
                 || range.before.as_deref().is_some_and(|before| entry.name >= before);
@@ -448,17 +521,36 @@ impl IndexFile {
     }
 }
 
-/// The set of a name; empty if there is none.
-fn exact_set(table: Table<'_>, name: &str) -> Result<RoaringBitmap> {
-    let entry = table.exact(name.as_bytes())?;
-    Ok(entry.map_or_else(RoaringBitmap::new, |entry| set::read(entry.value)))
+impl Contents {
+    fn open(fs: &dyn Fs, path: &Path, segment: &Segment, start: u64) -> Option<(Summary, Self)> {
+        let (blocks, fields) = Blocks::open(fs, path, MAGIC, salt(segment, start))?;
+        let Header { summary, sections } = Header::decode(segment, &fields, blocks.length())?;
+        (summary.extent.start == start).then_some((summary, Self { blocks, sections }))
+    }
+}
+
+/// The sets of names.
+fn any_of<'a>(table: Table<'a>, names: &[String]) -> Result<AnyOf<'a>> {
+    let mut any = AnyOf::default();
+    for name in names {
+        if let Some(entry) = table.exact(name.as_bytes())? {
+            any.push(stored(entry.value)?);
+        }
+    }
+    Ok(any)
+}
+
+/// A set that stands in the file, and that this thread is about to go through.
+fn stored(value: &[u8]) -> Result<Set<'_>> {
+    patience::spend(value.len())?;
+    Ok(set::stored(value))
 }
 
 /// The entries whose names match: those below a common prefix stand together.
-fn each_match(
-    table: Table<'_>,
+fn each_match<'a>(
+    table: Table<'a>,
     patterns: &[Pattern],
-    mut each: impl FnMut(&Entry<'_>) -> Result<()>,
+    mut each: impl FnMut(&Entry<'a>) -> Result<()>,
 ) -> Result<()> {
     for pattern in patterns {
         if let Pattern::Exact(name) = pattern {
@@ -466,7 +558,7 @@ fn each_match(
             continue;
         }
         let prefix = pattern.prefix().as_bytes();
-        let mut cursor: Cursor<'_> = table.from(prefix)?;
+        let mut cursor: Cursor<'a> = table.from(prefix)?;
         while let Some(entry) = cursor.next()? {
             if !entry.name.starts_with(prefix) {
                 break;

@@ -12,7 +12,8 @@ use roaring::RoaringBitmap;
 use super::blocks::BlockWriter;
 use super::directory::Pace;
 use super::file::{
-    Extent, Header, IndexFile, Sections, Stretch, local_bytes, put_entity, put_local, salt,
+    Contents, Extent, Header, IndexFile, Sections, Stretch, Summary, local_bytes, put_entity,
+    put_local, salt,
 };
 use super::offsets::{self, OffsetWriter, Widest};
 use super::set;
@@ -49,16 +50,15 @@ pub(crate) fn merge_parts(
         pace,
     };
     let sections = merge.sections()?;
-    let header = Header {
+    let summary = Summary {
         base: first.base(),
         count,
         extent,
         new_entities: parts.iter().map(|part| part.new_entities()).sum(),
         last_store_clock: parts.iter().map(|part| part.last_store_clock()).max().unwrap_or(0),
         stretch,
-        sections,
     };
-    header.finish(segment, merge.out)
+    Header { summary, sections }.finish(segment, merge.out)
 }
 
 struct Merge<'a> {
@@ -111,8 +111,9 @@ impl<'a> Merge<'a> {
         mut each: impl FnMut(&mut BlockWriter<'a>, u32) -> Result<()>,
     ) -> Result<()> {
         for part in self.parts {
+            let Contents { blocks, sections } = part.contents()?;
             for local in 0..part.count() {
-                let offset = part.sections().offsets.offset(part.blocks(), local)?;
+                let offset = sections.offsets.offset(blocks, local)?;
                 each(&mut self.out, offset)?;
                 if local % PACE_EVENTS == 0 {
                     (self.pace)()?;
@@ -146,9 +147,10 @@ impl<'a> Merge<'a> {
         self.out.pad(8)?;
         let start = self.out.position();
         let next = |part: usize, nth: usize| -> Result<Option<NextId>> {
-            let Some(file) = self.parts.get(part).filter(|file| nth < file.id_count()) else {
+            let Some(file) = self.parts.get(part) else { return Ok(None) };
+            if nth >= file.id_count()? {
                 return Ok(None);
-            };
+            }
             let (hash, local) = file.id_row(nth)?;
             Ok(Some(Reverse((hash, part, nth, local))))
         };
@@ -217,7 +219,8 @@ impl<'a> Merge<'a> {
         let spill = self.path.with_extension("sort");
         let store_id = self.segment.header.store_id;
         let mut table = TableWriter::new(self.fs, &spill, store_id, &self.out);
-        let mut cursors: Vec<_> = self.parts.iter().map(|part| part.table(choose).all()).collect();
+        let all = self.parts.iter().map(|part| part.table(choose).map(|table| table.all()));
+        let mut cursors = all.collect::<Result<Vec<_>>>()?;
         let mut heap = BinaryHeap::new();
         let mut firsts: Vec<Option<Entry<'a>>> = Vec::new();
         for (nth, cursor) in cursors.iter_mut().enumerate() {

@@ -10,6 +10,7 @@ mod build;
 pub(crate) mod directory;
 mod file;
 mod hash;
+mod intersect;
 mod merge;
 mod offsets;
 mod set;
@@ -31,8 +32,9 @@ use crate::fs::Moment;
 use crate::segment::Segment;
 
 pub(crate) use build::{Scan, Scanned, index_frames, index_runs, is_plausible};
-pub(crate) use file::{Extent, IndexFile, Stretch};
+pub(crate) use file::{Extent, IndexFile, Stretch, Summary};
 pub(crate) use hash::{id_hash, name_hash};
+use intersect::AnyOf;
 pub(crate) use merge::merge_parts;
 pub(crate) use tail::{Keys, Numbers, Tail};
 pub(crate) use tiers::due;
@@ -81,6 +83,37 @@ impl EntityEntry {
 pub(crate) struct Candidates {
     pub(crate) sure: RoaringBitmap,
     pub(crate) maybe: RoaringBitmap,
+}
+
+/// What a filter asks for of one coordinate: any of some names.
+#[derive(Debug)]
+enum Asked<'f> {
+    Entity(&'f [Pattern]),
+    Tags(&'f [String]),
+    Fact(&'f [String]),
+    Scope(&'f [Pattern]),
+}
+
+impl<'f> Asked<'f> {
+    /// What a filter asks for, what is cheapest to look up first. Patterns of entities come last: all that
+    /// match are gone through.
+    fn of(filter: &'f Filter) -> impl Iterator<Item = Self> {
+        let entity = filter.entity.as_deref();
+        let named = entity.filter(|patterns| patterns.iter().all(Pattern::is_exact));
+        let vague = entity.filter(|_| named.is_none());
+        let every_tag = filter.tags_all.iter().flat_map(|tags| match tags.as_slice() {
+            // An empty list matches nothing.
+            [] => vec![Self::Tags(&[])],
+            tags => tags.iter().map(|tag| Self::Tags(std::slice::from_ref(tag))).collect(),
+        });
+        let named = named.map(Self::Entity).into_iter();
+        named
+            .chain(every_tag)
+            .chain(filter.tags_any.as_deref().map(Self::Tags))
+            .chain(filter.fact.as_deref().map(Self::Fact))
+            .chain(filter.scope.as_deref().map(Self::Scope))
+            .chain(vague.map(Self::Entity))
+    }
 }
 
 macro_rules! either {
@@ -194,11 +227,6 @@ impl Part {
         }
     }
 
-    /// Smallest and largest clock of the n-th [`ZONE_EVENTS`] events, those that stand apart included.
-    pub(crate) fn zone(&self, zone: u32) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        answer!(self, part => part.zone(zone))
-    }
-
     /// Entities whose first event is here.
     pub(crate) fn new_entities(&self) -> u64 {
         either!(self, part => part.new_entities())
@@ -218,20 +246,30 @@ impl Part {
         }
     }
 
-    fn with_entities(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
-        answer!(self, part => part.with_entities(patterns))
+    /// The events that have what is asked for of one coordinate.
+    fn with(&self, asked: &Asked<'_>) -> Result<AnyOf<'_>> {
+        match self {
+            Self::Tail(tail) => Ok(tail.with(asked).into()),
+            Self::File(file) => file.with(asked),
+        }
     }
 
-    fn with_facts(&self, facts: &[String]) -> Result<RoaringBitmap> {
-        answer!(self, part => part.with_facts(facts))
-    }
-
-    fn with_scopes(&self, patterns: &[Pattern]) -> Result<RoaringBitmap> {
-        answer!(self, part => part.with_scopes(patterns))
-    }
-
-    fn with_tag(&self, tag: &str) -> Result<RoaringBitmap> {
-        answer!(self, part => part.with_tag(tag))
+    /// How many events in `range` satisfy any of the filters; `None` if the index alone cannot say.
+    pub(crate) fn count_matches(
+        &self,
+        filters: &[Filter],
+        range: Range<u32>,
+    ) -> Result<Option<u64>> {
+        if let [filter] = filters
+            && filter.clock.is_none()
+            && self.holes().is_empty()
+        {
+            let Some(coordinates) = self.coordinates(filter)? else { return Ok(Some(0)) };
+            let known = intersect::count_all(&coordinates).filter(|_| range == (0..self.count()));
+            return Ok(Some(known.unwrap_or_else(|| intersect::count(&coordinates, range))));
+        }
+        let found = self.candidates(filters, range)?;
+        Ok(found.maybe.is_empty().then(|| found.sure.len()))
     }
 
     /// The events in `range` that satisfy any of the filters. No filters at all: every event.
@@ -256,38 +294,30 @@ impl Part {
         Ok(all)
     }
 
-    /// Intersects the coordinates, the rarest kinds first: an empty intersection ends the work.
+    /// The events that a filter's coordinates have in common.
     fn conjunction(&self, filter: &Filter, range: &Range<u32>) -> Result<Candidates> {
-        let mut hits = RoaringBitmap::new();
-        hits.insert_range(range.clone());
-        if let Some(patterns) = &filter.entity {
-            hits &= self.with_entities(patterns)?;
-        }
-        if filter.tags_all.as_ref().is_some_and(Vec::is_empty) {
-            hits.clear();
-        }
-        for tag in filter.tags_all.iter().flatten() {
-            if !hits.is_empty() {
-                hits &= self.with_tag(tag)?;
-            }
-        }
-        if let Some(tags) = filter.tags_any.as_ref().filter(|_| !hits.is_empty()) {
-            let mut any = RoaringBitmap::new();
-            for tag in tags {
-                any |= self.with_tag(tag)?;
-            }
-            hits &= any;
-        }
-        if let Some(patterns) = filter.scope.as_ref().filter(|_| !hits.is_empty()) {
-            hits &= self.with_scopes(patterns)?;
-        }
-        if let Some(facts) = filter.fact.as_ref().filter(|_| !hits.is_empty()) {
-            hits &= self.with_facts(facts)?;
-        }
+        let Some(coordinates) = self.coordinates(filter)? else {
+            return Ok(Candidates::default());
+        };
+        let hits = intersect::intersection(&coordinates, range.clone());
         match filter.clock.as_ref().filter(|_| !hits.is_empty()) {
             Some(clock) => self.by_clock(hits, clock),
             None => Ok(Candidates { sure: hits, maybe: RoaringBitmap::new() }),
         }
+    }
+
+    /// The sets of each coordinate that a filter asks for, but for its clock. `None` if no event can have
+    /// them all: the first coordinate without any ends the search.
+    fn coordinates(&self, filter: &Filter) -> Result<Option<Vec<AnyOf<'_>>>> {
+        let mut all = Vec::new();
+        for asked in Asked::of(filter) {
+            let sets = self.with(&asked)?;
+            if sets.is_empty() {
+                return Ok(None);
+            }
+            all.push(sets);
+        }
+        Ok(Some(all))
     }
 
     /// Divides by the zone map: zones wholly within the range, and zones at its edges. Events that

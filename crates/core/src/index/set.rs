@@ -1,34 +1,20 @@
 //! Sets of a part's local numbers as they stand in a file: few as they are, many as a bitmap.
 
-use roaring::{MultiOps, RoaringBitmap};
+use roaring::RoaringBitmap;
 
-use crate::codec::{Reader, put_varint};
+use super::intersect::{Set, Words, put_bit};
+use crate::codec::{Reader, put_varint, u16_at, u32_at, u64_at};
 
 /// So many are not worth a bitmap.
 const FEW: u64 = 16;
-/// Sets that a union collects before it joins them.
-const AT_ONCE: usize = 16;
 
-/// Joins many sets, several at a time: one after the other, sorted lists would be merged again and
-/// again.
-#[derive(Debug, Default)]
-pub(super) struct Union {
-    sets: Vec<RoaringBitmap>,
-}
-
-impl Union {
-    pub(super) fn add(&mut self, set: RoaringBitmap) {
-        self.sets.push(set);
-        if self.sets.len() == AT_ONCE {
-            let joined = self.sets.drain(..).union();
-            self.sets.push(joined);
-        }
-    }
-
-    pub(super) fn finish(self) -> RoaringBitmap {
-        self.sets.union()
-    }
-}
+/// The portable format of roaring bitmaps, without runs: this number, the count of containers, for each its
+/// key and its number of values less one, for each its place, then the containers.
+const WITHOUT_RUNS: u32 = 12_346;
+const DESCRIPTOR: usize = 4;
+/// A container of more values has a bit for each that is possible.
+const LIST_MAX: usize = 4096;
+const BITS_BYTES: usize = 8192;
 
 /// Appends a set.
 pub(super) fn put(out: &mut Vec<u8>, set: &RoaringBitmap) {
@@ -74,5 +60,144 @@ pub(super) fn add(stored: &[u8], shift: u32, set: &mut RoaringBitmap) {
     while let Some(step) = reader.varint() {
         last = last.wrapping_add(step as u32);
         set.insert(last);
+    }
+}
+
+/// A set as it is in a file, read where it stands.
+#[derive(Debug)]
+pub(super) struct Stored<'a> {
+    /// From the count of containers on.
+    bytes: &'a [u8],
+}
+
+/// A set that stands in a file.
+pub(super) fn stored(value: &[u8]) -> Set<'_> {
+    match value.split_first() {
+        Some((0, bytes)) if u32_at(bytes, 0) == WITHOUT_RUNS => {
+            Set::Stored(Stored { bytes: bytes.get(4..).unwrap_or_default() })
+        }
+        _ => Set::Held(read(value)),
+    }
+}
+
+impl Stored<'_> {
+    fn containers(&self) -> usize {
+        u32_at(self.bytes, 0) as usize
+    }
+
+    fn key(&self, nth: usize) -> u16 {
+        u16_at(self.bytes, 4 + nth * DESCRIPTOR)
+    }
+
+    /// The number of a chunk's container. There are few of them, and most often one for each chunk.
+    fn find(&self, chunk: u16) -> Option<usize> {
+        let count = self.containers();
+        let guess = usize::from(chunk);
+        if guess < count && self.key(guess) == chunk {
+            return Some(guess);
+        }
+        let (mut low, mut high) = (0, count.min(guess));
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.key(middle) < chunk {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        (low < count && self.key(low) == chunk).then_some(low)
+    }
+
+    fn values(&self, nth: usize) -> usize {
+        usize::from(u16_at(self.bytes, 4 + nth * DESCRIPTOR + 2)) + 1
+    }
+
+    /// How many events are in the set.
+    pub(super) fn len(&self) -> u64 {
+        (0..self.containers()).map(|nth| self.values(nth) as u64).sum()
+    }
+
+    /// How many of a chunk's events are in the set.
+    pub(super) fn count(&self, chunk: u16) -> u64 {
+        self.find(chunk).map_or(0, |nth| self.values(nth) as u64)
+    }
+
+    /// Sets the bits of those.
+    pub(super) fn put(&self, chunk: u16, words: &mut Words) {
+        let Some(nth) = self.find(chunk) else { return };
+        let values = self.values(nth);
+        // Places count from the number that tells the format.
+        let at = u32_at(self.bytes, 4 + self.containers() * DESCRIPTOR + nth * 4) as usize;
+        let rest = at.checked_sub(4).and_then(|at| self.bytes.get(at..)).unwrap_or_default();
+        if values <= LIST_MAX {
+            let list = rest.get(..values * 2).unwrap_or_default();
+            for value in list.chunks_exact(2) {
+                put_bit(words, u16_at(value, 0));
+            }
+        } else {
+            let bits = rest.get(..BITS_BYTES).unwrap_or_default();
+            for (word, bits) in words.iter_mut().zip(bits.chunks_exact(8)) {
+                *word |= u64_at(bits, 0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::index::intersect::{AnyOf, count, count_all, intersection};
+
+    /// Sparse, dense and clustered ones, over some chunks.
+    fn numbers() -> impl Strategy<Value = RoaringBitmap> {
+        let some = proptest::collection::btree_set(0_u32..300_000, 0..40)
+            .prop_map(|numbers| numbers.into_iter().collect::<RoaringBitmap>());
+        let dense = (1_u32..40, 0_u32..300_000, 0_u32..200_000).prop_map(|(step, from, length)| {
+            (from..from + length).step_by(step as usize).collect::<RoaringBitmap>()
+        });
+        prop_oneof![some, dense]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn stored_sets_intersect_like_those_in_memory(
+            coordinates in proptest::collection::vec(
+                proptest::collection::vec((numbers(), any::<bool>()), 1..4), 0..4),
+            (start, length) in (0_u32..320_000, 0_u32..320_000),
+        ) {
+            let range = start..start + length;
+            let mut wanted = RoaringBitmap::new();
+            wanted.insert_range(range.clone());
+            let mut values = Vec::new();
+            for sets in &coordinates {
+                let mut any = RoaringBitmap::new();
+                for (numbers, _) in sets {
+                    any |= numbers;
+                    let mut value = Vec::new();
+                    put(&mut value, numbers);
+                    values.push(value);
+                }
+                wanted &= any;
+            }
+            let mut values = values.iter();
+            let mut all = Vec::new();
+            for sets in &coordinates {
+                let mut any = AnyOf::default();
+                for (numbers, held) in sets {
+                    let value = values.next().unwrap();
+                    any.push(if *held { Set::Held(numbers.clone()) } else { stored(value) });
+                }
+                all.push(any);
+            }
+            prop_assert_eq!(count(&all, range.clone()), wanted.len());
+            if let Some(len) = count_all(&all) {
+                prop_assert_eq!(len, count(&all, 0..u32::MAX));
+            }
+            prop_assert_eq!(intersection(&all, range), wanted);
+        }
     }
 }

@@ -11,7 +11,7 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 use roaring::{MultiOps, RoaringBitmap};
 
 use super::hash::id_hash;
-use super::{EntityEntry, Extent, LOST, Stretch, ZONE_EVENTS, Zone};
+use super::{Asked, EntityEntry, Extent, LOST, Stretch, ZONE_EVENTS, Zone};
 use crate::error::Result;
 use crate::filter::Pattern;
 use crate::names::Names;
@@ -240,10 +240,6 @@ impl Tail {
         self.entries.read().ids.get(&hash).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn zone(&self, zone: u32) -> Option<(Vec<u8>, Vec<u8>)> {
-        self.entries.read().zones.get(zone as usize).cloned()
-    }
-
     pub(crate) fn zones(&self, events: Range<u32>) -> Vec<Zone> {
         let entries = self.entries.read();
         let count = entries.offsets.len() as u32;
@@ -253,7 +249,6 @@ impl Tail {
             events: start..count.min(start + ZONE_EVENTS),
             min: min.clone(),
             max: max.clone(),
-            whole: None,
         };
         starts.zip(entries.zones.iter().skip(first as usize)).map(zone).collect()
     }
@@ -266,17 +261,35 @@ impl Tail {
         self.entries.read().last_store_clock
     }
 
-    pub(crate) fn with_entities(&self, patterns: &[Pattern]) -> RoaringBitmap {
+    /// The events that have what is asked for of one coordinate.
+    pub(super) fn with(&self, asked: &Asked<'_>) -> RoaringBitmap {
         let entries = self.entries.read();
+        let any_of = |sets: &Names<RoaringBitmap>, names: &[String]| {
+            names.iter().filter_map(|name| sets.value(name)).union()
+        };
+        match asked {
+            Asked::Entity(patterns) => entries.with_entities(patterns),
+            Asked::Tags(tags) => any_of(&entries.tags, tags),
+            Asked::Fact(facts) => any_of(&entries.facts, facts),
+            Asked::Scope(patterns) => {
+                let wanted = |scope: &str| patterns.iter().any(|pattern| pattern.matches(scope));
+                entries.scopes.iter().filter(|(scope, _)| wanted(scope)).map(|(_, set)| set).union()
+            }
+        }
+    }
+}
+
+impl Entries {
+    fn with_entities(&self, patterns: &[Pattern]) -> RoaringBitmap {
         let mut hits = RoaringBitmap::new();
         for pattern in patterns {
             if let Pattern::Exact(name) = pattern {
-                let slot = entries.entities.find(name);
-                if let Some(entity) = slot.and_then(|slot| entries.entities.get(slot)) {
+                let slot = self.entities.find(name);
+                if let Some(entity) = slot.and_then(|slot| self.entities.get(slot)) {
                     hits.extend(entity.whole());
                 }
             } else {
-                let matching = entries.entities.iter().filter(|(name, _)| pattern.matches(name));
+                let matching = self.entities.iter().filter(|(name, _)| pattern.matches(name));
                 for (_, entity) in matching {
                     hits.extend(entity.whole());
                 }
@@ -285,23 +298,6 @@ impl Tail {
         hits
     }
 
-    pub(crate) fn with_facts(&self, facts: &[String]) -> RoaringBitmap {
-        let entries = self.entries.read();
-        facts.iter().filter_map(|fact| entries.facts.value(fact)).union()
-    }
-
-    pub(crate) fn with_scopes(&self, patterns: &[Pattern]) -> RoaringBitmap {
-        let entries = self.entries.read();
-        let wanted = |scope: &str| patterns.iter().any(|pattern| pattern.matches(scope));
-        entries.scopes.iter().filter(|(scope, _)| wanted(scope)).map(|(_, set)| set).union()
-    }
-
-    pub(crate) fn with_tag(&self, tag: &str) -> RoaringBitmap {
-        self.entries.read().tags.value(tag).cloned().unwrap_or_default()
-    }
-}
-
-impl Entries {
     /// Adds the next event of the segment. Numbers of its names that are known already need not be
     /// looked up; returned are those that they have.
     pub(crate) fn add(

@@ -5,7 +5,7 @@ use std::path::Path;
 use roaring::RoaringBitmap;
 
 use super::blocks::BlockWriter;
-use super::file::{Header, Sections, Stretch, local_bytes, put_entity, put_local, salt};
+use super::file::{Header, Sections, Stretch, Summary, local_bytes, put_entity, put_local, salt};
 use super::offsets::{self, OffsetWriter, Widest};
 use super::table::{self, TableWriter};
 use super::tail::{Entries, Tail, TailEntity};
@@ -43,16 +43,15 @@ impl Tail {
         sections.facts = target.sets(&entries.facts)?;
         sections.scopes = target.sets(&entries.scopes)?;
         sections.tags = target.sets(&entries.tags)?;
-        let header = Header {
+        let summary = Summary {
             base: self.base(),
             count: entries.offsets.len() as u32,
             extent,
             new_entities: entries.new_entities,
             last_store_clock: entries.last_store_clock,
             stretch,
-            sections,
         };
-        header.finish(segment, target.out)
+        Header { summary, sections }.finish(segment, target.out)
     }
 }
 

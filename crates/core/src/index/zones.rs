@@ -12,8 +12,8 @@ use crate::codec::{Reader, u32_at, u64_at};
 use crate::error::Result;
 
 const ROW: usize = 8;
-/// Bytes of a row's clocks at most: four lengths, four clocks.
-const CLOCKS_MAX: usize = 4 * (1 + crate::limits::CLOCK_MAX_BYTES);
+/// Bytes of a row's clocks at most: two lengths, two clocks.
+const CLOCKS_MAX: usize = 2 * (1 + crate::limits::CLOCK_MAX_BYTES);
 
 /// Consecutive events of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,24 +23,14 @@ pub(crate) struct Zone {
     /// Smallest and largest clock of those that do not stand apart.
     pub(crate) min: Vec<u8>,
     pub(crate) max: Vec<u8>,
-    /// Smallest and largest clock of all of them, if some stand apart.
-    pub(crate) whole: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Zone {
-    /// Smallest and largest clock of all events, apart or not.
-    pub(crate) fn extremes(&self) -> (&[u8], &[u8]) {
-        match &self.whole {
-            Some((min, max)) => (min, max),
-            None => (&self.min, &self.max),
-        }
-    }
-
     /// The zone of these clocks, and which of them stand apart; `None` of no clocks.
     pub(super) fn judge(first: u32, clocks: &[Vec<u8>]) -> Option<(Self, Vec<u32>)> {
         let (min, max) = (clocks.iter().min()?.clone(), clocks.iter().max()?.clone());
         let events = first..first + clocks.len() as u32;
-        let whole = Self { events: events.clone(), min, max, whole: None };
+        let whole = Self { events: events.clone(), min, max };
         if clocks.is_sorted() {
             return Some((whole, Vec::new()));
         }
@@ -60,7 +50,7 @@ impl Zone {
         }
         let own = || clocks.iter().filter(|clock| !apart(clock));
         let (min, max) = (own().min()?.clone(), own().max()?.clone());
-        Some((Self { events, min, max, whole: Some((whole.min, whole.max)) }, locals))
+        Some((Self { events, min, max }, locals))
     }
 }
 
@@ -143,9 +133,7 @@ impl Place {
         };
         let read = (|| Some((clock()?, clock()?)))();
         let (min, max) = read.ok_or_else(|| blocks.damaged())?;
-        let (low, high) = (clock(), clock());
-        let whole = low.zip(high).filter(|(low, high)| low < &min || high > &max);
-        Ok(Zone { events: row as u32..end, min, max, whole })
+        Ok(Zone { events: row as u32..end, min, max })
     }
 }
 
@@ -164,8 +152,7 @@ impl ZoneWriter {
     pub(super) fn push(&mut self, out: &mut BlockWriter<'_>, zone: &Zone) -> Result<()> {
         let at = (out.position() - self.start) as u64;
         self.rows.push(at << 32 | u64::from(zone.events.start));
-        let (low, high) = zone.extremes();
-        for clock in [&zone.min, &zone.max, low, high] {
+        for clock in [&zone.min, &zone.max] {
             out.push(&[clock.len() as u8])?;
             out.push(clock)?;
         }
@@ -200,8 +187,7 @@ mod tests {
         clocks[17] = 4_000_000;
         let (zone, apart) = judge(&clocks);
         assert_eq!(apart, [17]);
-        assert_eq!((zone.min.clone(), zone.max.clone()), (bytes(1000), bytes(1255)));
-        assert_eq!(zone.extremes(), (&bytes(1000)[..], &bytes(4_000_000)[..]));
+        assert_eq!((zone.min, zone.max), (bytes(1000), bytes(1255)));
     }
 
     #[test]
@@ -226,8 +212,6 @@ mod tests {
     fn clocks_without_order_stay_together() {
         let clocks: Vec<u64> =
             (0..256).map(|n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
-        let (zone, apart) = judge(&clocks);
-        assert!(apart.is_empty());
-        assert!(zone.whole.is_none());
+        assert!(judge(&clocks).1.is_empty());
     }
 }

@@ -1,12 +1,15 @@
 //! Reading in the order of clocks without holding the result: the next events in order are selected
-//! into a bounded heap, visiting only zones that can hold them, again and again.
+//! into a bounded heap, visiting only zones that can hold them, again and again. Events that stand apart
+//! from their zone come from the lists of those, which are in the order of clocks.
 //!
 //! Memory is bounded by the selection, whatever the log. Time is linear where clocks come roughly in
-//! order, for then a pass visits the few zones that its events are in. Where they do not, every pass
-//! reads all events that match: n of them cost n²/65,536 looks at records.
+//! order, but for any number of events that stand apart: a pass visits the few zones that its events are
+//! in. Where clocks have no order at all, every pass reads all events that match: n of them cost
+//! n²/131,072 looks at records.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 use std::vec::IntoIter;
 
 use roaring::RoaringBitmap;
@@ -15,15 +18,67 @@ use super::interrupt::Interrupt;
 use super::plan::{Hit, local_range, matches_found};
 use super::spec::ReadSpec;
 use crate::error::Result;
-use crate::filter::Filter;
-use crate::index::{Part, ZONE_EVENTS};
+use crate::filter::{ClockRange, Filter};
+use crate::index::Part;
 use crate::view::{View, record_of};
 
-/// Most events selected in one pass.
-const SELECTION: usize = 65_536;
+/// Events selected in the first pass, so that the first of them come soon; then four times as many as
+/// before, up to the most.
+const FIRST_SELECTION: usize = 4096;
+const SELECTION: usize = 131_072;
+
+/// Bytes of a clock that needs no memory of its own: what the store makes has eight.
+const SHORT: usize = 14;
+
+/// A clock that is kept.
+#[derive(Debug, Clone)]
+enum Clock {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+}
+
+impl Clock {
+    fn new(clock: &[u8]) -> Self {
+        let mut bytes = [0; SHORT];
+        match bytes.get_mut(..clock.len()) {
+            Some(place) => {
+                place.copy_from_slice(clock);
+                Self::Short { length: clock.len() as u8, bytes }
+            }
+            None => Self::Long(clock.into()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Clock {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Clock {}
+
+impl PartialOrd for Clock {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Clock {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
 
 /// A clock and a position: what events are sorted by.
-type Key = (Vec<u8>, u64);
+type Key = (Clock, u64);
 
 /// Enumerates events by clock, then position.
 #[derive(Debug)]
@@ -37,9 +92,11 @@ pub(super) struct ClockOrder {
     /// Events that are wanted yet.
     left: u64,
     selected: IntoIter<(Key, Hit)>,
+    /// Events to select in the next pass.
+    most: usize,
     finished: bool,
     /// In the order of a pass: zones before this one, of this part, hold nothing that is to come.
-    done: (usize, u32),
+    done: (usize, usize),
 }
 
 impl ClockOrder {
@@ -51,6 +108,7 @@ impl ClockOrder {
             inclusive: spec.from.is_some(),
             left: spec.limit.unwrap_or(u64::MAX),
             selected: Vec::new().into_iter(),
+            most: FIRST_SELECTION,
             finished: false,
             done: (0, 0),
         };
@@ -60,7 +118,7 @@ impl ClockOrder {
                 order.finished = true;
                 return Ok(order);
             }
-            let clock = view.with_record(position, |_, record| Ok(record.clock.to_vec()))?;
+            let clock = view.with_record(position, |_, record| Ok(Clock::new(record.clock)))?;
             order.last = Some((clock, position));
         }
         Ok(order)
@@ -101,11 +159,10 @@ impl ClockOrder {
             else {
                 continue;
             };
-            let found = part.candidates(&self.filters, range)?;
-            if !found.maybe.is_empty() {
+            let Some(found) = part.count_matches(&self.filters, range)? else {
                 return Ok(None);
-            }
-            count += found.sure.len();
+            };
+            count += found;
         }
         Ok(Some(count))
     }
@@ -116,7 +173,8 @@ impl ClockOrder {
         if let Some(hole) = view.first_hole(0) {
             return Err(view.hole(hole));
         }
-        let most = usize::try_from(self.left).unwrap_or(SELECTION).min(SELECTION);
+        let most = usize::try_from(self.left).unwrap_or(self.most).min(self.most);
+        self.most = (self.most * 4).min(SELECTION);
         let selected = if self.backwards {
             Pass::new(self, most, |key| key).run(view, interrupt)?.into_hits(|key| key)
         } else {
@@ -140,6 +198,39 @@ struct Pass<'a, R, F> {
     at_start: bool,
 }
 
+/// The events of a part that match, once they are needed.
+struct Matches {
+    all: RoaringBitmap,
+    /// Those of them whose record has to be looked at.
+    maybe: RoaringBitmap,
+    /// Those that no zone counts.
+    apart: RoaringBitmap,
+}
+
+impl Matches {
+    fn find(part: &Part, filters: &[Filter], range: Range<u32>) -> Result<Self> {
+        let found = part.candidates(filters, range)?;
+        Ok(Self { all: &found.sure | &found.maybe, maybe: found.maybe, apart: part.apart()? })
+    }
+}
+
+/// A part of a pass.
+struct Visited<'v> {
+    nth: usize,
+    part: &'v Part,
+    range: Range<u32>,
+    matches: Option<Matches>,
+}
+
+impl Visited<'_> {
+    fn matches(&mut self, filters: &[Filter]) -> Result<&Matches> {
+        match &mut self.matches {
+            Some(matches) => Ok(matches),
+            empty => Ok(empty.insert(Matches::find(self.part, filters, self.range.clone())?)),
+        }
+    }
+}
+
 impl<'a, R: Ord, F: Fn(Key) -> R> Pass<'a, R, F> {
     fn new(order: &'a mut ClockOrder, most: usize, rank: F) -> Self {
         let last = order.last.clone().map(&rank);
@@ -149,69 +240,60 @@ impl<'a, R: Ord, F: Fn(Key) -> R> Pass<'a, R, F> {
     /// Visits the parts in reading order: where clocks come in order too, what is found first is kept.
     fn run(mut self, view: &View, interrupt: &Interrupt) -> Result<Self> {
         let count = view.parts().len();
-        for visited in self.order.done.0..count {
-            let nth = if self.order.backwards { count - 1 - visited } else { visited };
-            if let Some(part) = view.parts().get(nth) {
-                self.visit(view, interrupt, visited, nth, part)?;
+        for turn in 0..count {
+            let nth = if self.order.backwards { count - 1 - turn } else { turn };
+            let (Some(part), Some(range)) =
+                (view.parts().get(nth), local_range(view, nth, &(0..view.end())))
+            else {
+                continue;
+            };
+            let mut visited = Visited { nth, part, range, matches: None };
+            if turn >= self.order.done.0 {
+                self.visit_zones(&mut visited, turn, interrupt)?;
             }
+            self.visit_late(&mut visited, interrupt)?;
         }
         Ok(self)
     }
 
-    fn visit(
+    fn visit_zones(
         &mut self,
-        view: &View,
+        visited: &mut Visited<'_>,
+        part_turn: usize,
         interrupt: &Interrupt,
-        visited: usize,
-        nth: usize,
-        part: &Part,
     ) -> Result<()> {
-        let Some(range) = local_range(view, nth, &(0..view.end())) else {
-            return Ok(());
-        };
-        let zones = range.end.div_ceil(ZONE_EVENTS);
-        let skip = if self.order.done.0 == visited { self.order.done.1 } else { 0 };
-        let mut found = None;
-        for turn in skip..zones {
+        let mut zones = visited.part.zones(visited.range.clone())?;
+        if self.order.backwards {
+            zones.reverse();
+        }
+        let skip = if self.order.done.0 == part_turn { self.order.done.1 } else { 0 };
+        for (turn, zone) in zones.iter().enumerate().skip(skip) {
             interrupt.check()?;
-            let zone = if self.order.backwards { zones - 1 - turn } else { turn };
-            let Some((min, max)) = part.zone(zone)? else {
-                continue;
-            };
-            let (near, far) = if self.order.backwards { (max, min) } else { (min, max) };
+            let (near, far) =
+                if self.order.backwards { (&zone.max, &zone.min) } else { (&zone.min, &zone.max) };
             if self.is_done(far) {
                 if self.at_start {
-                    self.order.done = (visited, turn + 1);
+                    self.order.done = (part_turn, turn + 1);
                 }
                 continue;
             }
             self.at_start = false;
-            if self.is_too_late(near) {
-                continue;
+            if !self.is_too_late(near) {
+                self.add_zone(visited, zone.events.clone())?;
             }
-            let found = match &mut found {
-                Some(found) => found,
-                empty => {
-                    let candidates = part.candidates(&self.order.filters, range.clone())?;
-                    let all = &candidates.sure | &candidates.maybe;
-                    empty.insert((all, candidates.maybe))
-                }
-            };
-            self.add_zone(part, nth, zone, found)?;
         }
         Ok(())
     }
 
     /// Whether all that is in a zone was handed out, by its clock farthest in reading order.
-    fn is_done(&self, far: Vec<u8>) -> bool {
-        let far = (self.rank)((far, self.extreme(false)));
+    fn is_done(&self, far: &[u8]) -> bool {
+        let far = (self.rank)((Clock::new(far), self.extreme(false)));
         self.last.as_ref().is_some_and(|last| far > *last)
     }
 
-    /// Whether enough is kept that comes before all that is in a zone, by its clock nearest in reading
-    /// order.
-    fn is_too_late(&self, near: Vec<u8>) -> bool {
-        let near = (self.rank)((near, self.extreme(true)));
+    /// Whether enough is kept that comes before all that has a clock or one farther in reading order.
+    fn is_too_late(&self, near: &[u8]) -> bool {
+        let near = (self.rank)((Clock::new(near), self.extreme(true)));
         let worst = self.kept.peek().filter(|_| self.kept.len() == self.most);
         worst.is_some_and(|(Reverse(worst), ..)| near < *worst)
     }
@@ -222,32 +304,74 @@ impl<'a, R: Ord, F: Fn(Key) -> R> Pass<'a, R, F> {
     }
 
     /// Keeps the events of a zone that match and are among the next ones.
-    fn add_zone(
-        &mut self,
-        part: &Part,
-        nth: usize,
-        zone: u32,
-        (all, maybe): &(RoaringBitmap, RoaringBitmap),
-    ) -> Result<()> {
-        for local in all.range(zone * ZONE_EVENTS..(zone + 1) * ZONE_EVENTS) {
+    fn add_zone(&mut self, visited: &mut Visited<'_>, events: Range<u32>) -> Result<()> {
+        let (nth, part) = (visited.nth, visited.part);
+        let matches = visited.matches(&self.order.filters)?;
+        for local in matches.all.range(events).filter(|local| !matches.apart.contains(*local)) {
             let record = record_of(part, local)?;
-            if maybe.contains(local) && !matches_found(&record, &self.order.filters)? {
+            if matches.maybe.contains(local) && !matches_found(&record, &self.order.filters)? {
                 continue;
             }
-            let clock = record.parse()?.clock.to_vec();
-            let key = (self.rank)((clock, part.base() + u64::from(local)));
-            let behind = self
-                .last
-                .as_ref()
-                .is_none_or(|last| key < *last || self.order.inclusive && key == *last);
-            if behind {
-                self.kept.push((Reverse(key), nth, local));
-                if self.kept.len() > self.most {
-                    self.kept.pop();
-                }
-            }
+            let clock = Clock::new(record.parse()?.clock);
+            self.keep((clock, part.base() + u64::from(local)), nth, local);
         }
         Ok(())
+    }
+
+    /// Keeps those of the events that stand apart that match and are among the next ones. Their list is
+    /// in the order of clocks, and begins where the last pass ended.
+    fn visit_late(&mut self, visited: &mut Visited<'_>, interrupt: &Interrupt) -> Result<()> {
+        let last = self.order.last.as_ref().map(|(clock, _)| clock.bytes().to_vec());
+        let to_come = if self.order.backwards {
+            ClockRange { to: last, ..ClockRange::default() }
+        } else {
+            ClockRange { from: last, ..ClockRange::default() }
+        };
+        let part = visited.part;
+        let mut failed = None;
+        part.each_late(&to_come, |clock, local| {
+            if self.is_too_late(clock) {
+                return self.order.backwards;
+            }
+            let added = self.add_late(visited, clock, local, interrupt);
+            failed = added.err();
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn add_late(
+        &mut self,
+        visited: &mut Visited<'_>,
+        clock: &[u8],
+        local: u32,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        interrupt.check()?;
+        let (nth, part) = (visited.nth, visited.part);
+        let matches = visited.matches(&self.order.filters)?;
+        let wanted = matches.all.contains(local)
+            && (!matches.maybe.contains(local)
+                || matches_found(&record_of(part, local)?, &self.order.filters)?);
+        if wanted {
+            self.keep((Clock::new(clock), part.base() + u64::from(local)), nth, local);
+        }
+        Ok(())
+    }
+
+    /// Keeps an event, if it is to come and among the next ones.
+    fn keep(&mut self, key: Key, nth: usize, local: u32) {
+        let key = (self.rank)(key);
+        let behind = self
+            .last
+            .as_ref()
+            .is_none_or(|last| key < *last || self.order.inclusive && key == *last);
+        if behind {
+            self.kept.push((Reverse(key), nth, local));
+            if self.kept.len() > self.most {
+                self.kept.pop();
+            }
+        }
     }
 
     /// What was kept, in reading order.

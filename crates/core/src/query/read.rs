@@ -201,6 +201,23 @@ impl Read {
         })
     }
 
+    /// How many there are, if the indexes say so at once; else another thread has to count.
+    pub fn count_now(&self) -> Result<Option<u64>> {
+        if self.follower.is_some() || matches!(self.spec.subject, Subject::Entities { .. }) {
+            return Ok(None);
+        }
+        let counted = patience::without_waiting(|| {
+            self.stepping(|_, running| {
+                let count = running.plan.count(&running.view, &running.interrupt)?;
+                Ok(count.map(|count| count.min(running.left)))
+            })
+        });
+        match counted {
+            Err(Error::WouldWait) => Ok(None),
+            counted => counted,
+        }
+    }
+
     /// Runs the read without handing anything out, and says how it went.
     pub fn explain(&self) -> Result<Explanation> {
         self.stepping(|_, running| {

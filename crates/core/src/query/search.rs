@@ -137,11 +137,10 @@ impl Search {
             else {
                 continue;
             };
-            let found = index.candidates(&self.filters, range)?;
-            if !found.maybe.is_empty() {
+            let Some(found) = index.count_matches(&self.filters, range)? else {
                 return Ok(None);
-            }
-            count += found.sure.len();
+            };
+            count += found;
         }
         Ok(Some(count))
     }

@@ -143,7 +143,15 @@ impl Verification {
                 return Ok(true);
             };
             let Some(mut at) = cursor.take() else {
-                *cursor = Some(Cursor::new(current));
+                match Cursor::new(current) {
+                    Ok(begun) => *cursor = Some(begun),
+                    Err(Error::Corrupt { damage }) => {
+                        *segment += 1;
+                        self.bytes += current.end() - HEADER_PAGE;
+                        self.report.damage.extend(damage);
+                    }
+                    Err(error) => return Err(error),
+                }
                 continue;
             };
             let finished = self.step_segment(&view, current, &mut at)?;
@@ -248,20 +256,20 @@ fn first_behind(segment: &Segment, view: &View) -> u64 {
 }
 
 impl Cursor {
-    fn new(segment: &Arc<Segment>) -> Self {
+    fn new(segment: &Arc<Segment>) -> Result<Self> {
         // In this order: the writer seals beside this, and marks the segment when the seal is in it.
         let sealed = segment.is_sealed();
-        Self {
+        Ok(Self {
             sealed,
             scanner: Scanner::new(segment, HEADER_PAGE, segment.end()),
             sums: Sums {
-                running: segment.first_hash,
+                running: segment.first_hash()?,
                 frames: 0,
                 next_position: segment.header.base_position,
                 sealed: false,
                 intact: true,
             },
-        }
+        })
     }
 }
 

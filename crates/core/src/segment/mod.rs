@@ -6,8 +6,8 @@ mod scan;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::checksum::Checksum;
 use crate::error::{AtPath, Damage, Error, Result};
@@ -28,6 +28,11 @@ pub(crate) fn file_name(number: u64, generation: u64) -> String {
     }
 }
 
+/// Why a segment cannot be read at all.
+pub(crate) const MISSING: &str = "the segment's file is missing";
+pub(crate) const ELSEWHERE: &str = "the file belongs to another store or place";
+pub(crate) const NO_HEADER: &str = "the header page is empty";
+
 /// Gives every segment that this process opens a number of its own.
 static OPENED: AtomicU32 = AtomicU32::new(0);
 
@@ -40,13 +45,47 @@ pub(crate) struct Segment {
     pub(crate) serial: u32,
     pub(crate) path: PathBuf,
     pub(crate) checksum: Checksum,
-    /// The seal's running hash before the first frame.
-    pub(crate) first_hash: RunningHash,
-    file: Arc<dyn File>,
-    map: Option<Map>,
+    opened: OnceLock<Opened>,
+    /// How the file is opened by the first who touches it.
+    put_off: Option<PutOff>,
     /// Bytes that hold whole frames; grows while the segment is active.
     end: AtomicU64,
     sealed: AtomicBool,
+}
+
+/// Reads what stands where a header page should.
+fn read_header(file: &dyn File, path: &Path) -> Result<(HeaderPage, Vec<u8>)> {
+    let mut page = vec![0; HEADER_PAGE as usize];
+    let read = file.read_at(&mut page, 0).at(path)?;
+    let header = if read < page.len() {
+        HeaderPage::Damaged("the file is shorter than its header page")
+    } else {
+        SegmentHeader::decode(&page)
+    };
+    Ok((header, page))
+}
+
+/// A segment's file.
+#[derive(Debug)]
+struct Opened {
+    /// The seal's running hash before the first frame.
+    first_hash: RunningHash,
+    file: Arc<dyn File>,
+    map: Option<Map>,
+}
+
+#[derive(Debug)]
+struct PutOff {
+    fs: Arc<dyn Fs>,
+    /// What is lost if the file cannot be read.
+    positions: Range<u64>,
+}
+
+impl Opened {
+    fn new(page: &[u8], path: &Path, file: Arc<dyn File>) -> Result<Self> {
+        let map = file.map().at(path)?;
+        Ok(Self { first_hash: RunningHash::start(page), file, map })
+    }
 }
 
 impl Segment {
@@ -57,14 +96,41 @@ impl Segment {
         mode: OpenMode,
     ) -> Result<std::result::Result<Self, HeaderPage>> {
         let file = fs.open(path, mode).at(path)?;
-        let mut page = vec![0; HEADER_PAGE as usize];
-        let read = file.read_at(&mut page, 0).at(path)?;
-        if read < page.len() {
-            return Ok(Err(HeaderPage::Damaged("the file is shorter than its header page")));
+        match read_header(&*file, path)? {
+            (HeaderPage::Whole(header), page) => Ok(Ok(Self::new(header, &page, path, file)?)),
+            (other, _) => Ok(Err(other)),
         }
-        match SegmentHeader::decode(&page) {
-            HeaderPage::Whole(header) => Ok(Ok(Self::new(header, &page, path, file)?)),
-            other => Ok(Err(other)),
+    }
+
+    /// A sealed segment of which everything is known but its bytes. Whoever touches it first opens the file,
+    /// and checks what opening it now would check.
+    pub(crate) fn put_off(
+        fs: &Arc<dyn Fs>,
+        path: PathBuf,
+        header: SegmentHeader,
+        next_position: u64,
+        end: u64,
+    ) -> Self {
+        let positions = header.base_position..next_position;
+        let put_off = Some(PutOff { fs: Arc::clone(fs), positions });
+        Self {
+            put_off,
+            end: AtomicU64::new(end),
+            sealed: AtomicBool::new(true),
+            ..Self::unopened(header, path)
+        }
+    }
+
+    fn unopened(header: SegmentHeader, path: PathBuf) -> Self {
+        Self {
+            checksum: Checksum::new(header.salt),
+            header,
+            serial: OPENED.fetch_add(1, Ordering::Relaxed),
+            path,
+            opened: OnceLock::new(),
+            put_off: None,
+            end: AtomicU64::new(HEADER_PAGE),
+            sealed: AtomicBool::new(false),
         }
     }
 
@@ -75,22 +141,75 @@ impl Segment {
         path: &Path,
         file: Arc<dyn File>,
     ) -> Result<Self> {
-        let map = file.map().at(path)?;
-        Ok(Self {
-            first_hash: RunningHash::start(page),
-            checksum: Checksum::new(header.salt),
-            header,
-            serial: OPENED.fetch_add(1, Ordering::Relaxed),
-            path: path.to_owned(),
-            file,
-            map,
-            end: AtomicU64::new(HEADER_PAGE),
-            sealed: AtomicBool::new(false),
-        })
+        let opened = OnceLock::from(Opened::new(page, path, file)?);
+        Ok(Self { opened, ..Self::unopened(header, path.to_owned()) })
     }
 
-    pub(crate) fn file(&self) -> &dyn File {
-        &*self.file
+    #[inline]
+    fn opened(&self) -> Result<&Opened> {
+        match self.opened.get() {
+            Some(opened) => Ok(opened),
+            None => self.open_now(),
+        }
+    }
+
+    #[cold]
+    fn open_now(&self) -> Result<&Opened> {
+        if patience::is_impatient() {
+            return Err(Error::WouldWait);
+        }
+        let Some(PutOff { fs, positions }) = &self.put_off else {
+            return Err(self.damaged(0, 0, "the segment is not open"));
+        };
+        let lost = |reason: &str| {
+            let mut damage = self.damage(0, HEADER_PAGE, reason);
+            damage.positions = positions.end.checked_sub(1).map(|last| (positions.start, last));
+            Error::Corrupt { damage: vec![damage] }
+        };
+        if fs.kind(&self.path).at(&self.path)?.is_none() {
+            return Err(lost(MISSING));
+        }
+        let file = fs.open(&self.path, OpenMode::Read).at(&self.path)?;
+        let page = match read_header(&*file, &self.path)? {
+            (HeaderPage::Whole(header), page) if header == self.header => page,
+            (HeaderPage::Whole(_), _) => return Err(lost(ELSEWHERE)),
+            (HeaderPage::Zero, _) => return Err(lost(NO_HEADER)),
+            (HeaderPage::Damaged(reason), _) => return Err(lost(reason)),
+            (HeaderPage::Newer(reason), _) => return Err(Error::format(&self.path, reason)),
+        };
+        let opened = Opened::new(&page, &self.path, file)?;
+        if let Some(map) = &opened.map {
+            map.publish(self.end());
+        }
+        Ok(self.opened.get_or_init(|| opened))
+    }
+
+    /// The mapped file, where it is open.
+    fn map(&self) -> Option<&Map> {
+        self.opened.get().and_then(|opened| opened.map.as_ref())
+    }
+
+    pub(crate) fn file(&self) -> Result<&dyn File> {
+        Ok(&*self.opened()?.file)
+    }
+
+    /// The seal's running hash before the first frame.
+    pub(crate) fn first_hash(&self) -> Result<RunningHash> {
+        Ok(self.opened()?.first_hash)
+    }
+
+    /// Whether a frame with this CRC ends at an offset.
+    pub(crate) fn has_frame_end(&self, end: u64, crc: u32) -> Result<bool> {
+        let file = self.file()?;
+        let mut stored = [0; 4];
+        Ok(end >= 4
+            && read_exact_at(file, &mut stored, end - 4).is_ok()
+            && u32::from_le_bytes(stored) == crc)
+    }
+
+    /// Makes what is written durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file()?.sync().at(&self.path)
     }
 
     /// Bytes that hold whole frames.
@@ -100,7 +219,7 @@ impl Segment {
 
     /// Declares the bytes below `end` written for good.
     pub(crate) fn advance(&self, end: u64) {
-        if let Some(map) = &self.map {
+        if let Some(map) = self.map() {
             map.publish(end);
         }
         self.end.fetch_max(end, Ordering::Release);
@@ -113,7 +232,7 @@ impl Segment {
 
     /// Length of the file, used or not.
     pub(crate) fn file_length(&self) -> Result<u64> {
-        self.file.length().at(&self.path)
+        self.file()?.length().at(&self.path)
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
@@ -129,20 +248,20 @@ impl Segment {
         let Some(end) = offset.checked_add(length as u64).filter(|end| *end <= self.end()) else {
             return Ok(None);
         };
-        if let Some(map) = &self.map {
+        if let Some(map) = &self.opened()?.map {
             let range = offset as usize..end as usize;
             map.ready(&range)?;
             return Ok(map.get(range).map(Cow::Borrowed));
         }
         patience::spend(length)?;
         let mut copy = vec![0; length];
-        read_exact_at(self.file(), &mut copy, offset).at(&self.path)?;
+        read_exact_at(self.file()?, &mut copy, offset).at(&self.path)?;
         Ok(Some(Cow::Owned(copy)))
     }
 
     /// Starts reading a range from the disk, if it is not in memory, without waiting for it.
     pub(crate) fn ask_ahead(&self, range: Range<u64>, now: Moment) {
-        if let Some(map) = &self.map {
+        if let Some(map) = self.map() {
             map.ask_ahead(range.start as usize..range.end as usize, now);
         }
     }
@@ -150,7 +269,7 @@ impl Segment {
     /// Starts bringing a range from memory into the processor's cache.
     #[inline]
     pub(crate) fn prefetch(&self, range: &Range<u64>) {
-        if let Some(map) = &self.map {
+        if let Some(map) = self.map() {
             map.prefetch(&(range.start as usize..range.end as usize));
         }
     }

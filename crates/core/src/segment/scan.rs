@@ -7,7 +7,8 @@ use super::{HEADER_PAGE, Segment};
 use crate::error::{AtPath, Result};
 use crate::frame::{ALIGNMENT, Checked, Frame, FrameHeader, HEADER_LEN};
 
-/// Bytes read at once.
+/// Bytes read at once: little at first, because often there is but a frame or the log's end to be seen.
+const FIRST_CHUNK: usize = 16 << 10;
 const CHUNK: usize = 1 << 20;
 
 /// What stands at the scanner's offset.
@@ -30,6 +31,8 @@ pub(crate) struct Scanner {
     offset: u64,
     limit: u64,
     buffer: Vec<u8>,
+    /// Bytes to read the next time.
+    chunk: usize,
     /// Offset in the segment of the buffer's first byte.
     buffered_at: u64,
 }
@@ -42,6 +45,7 @@ impl Scanner {
             offset,
             limit,
             buffer: Vec::new(),
+            chunk: FIRST_CHUNK,
             buffered_at: offset,
         }
     }
@@ -129,10 +133,12 @@ impl Scanner {
         let buffered = offset >= self.buffered_at
             && start.checked_add(length).is_some_and(|end| end <= self.buffer.len());
         if !buffered {
-            let wanted = length.max(CHUNK).min(self.limit.saturating_sub(offset) as usize);
+            let left = self.limit.saturating_sub(offset);
+            let wanted = (length.max(self.chunk) as u64).min(left) as usize;
+            self.chunk = (self.chunk * 4).min(CHUNK);
             self.buffer.resize(wanted, 0);
             let read =
-                self.segment.file().read_at(&mut self.buffer, offset).at(&self.segment.path)?;
+                self.segment.file()?.read_at(&mut self.buffer, offset).at(&self.segment.path)?;
             self.buffer.truncate(read);
             self.buffered_at = offset;
         }

@@ -58,7 +58,7 @@ impl Writer {
     /// Takes the log up where recovery left off.
     pub(crate) fn new(
         shared: &Arc<Shared>,
-        keeper: &Arc<Keeper>,
+        keeper: Arc<Keeper>,
         durable: Arc<Durable>,
         head_page: HeadPage,
         start: Start,
@@ -67,31 +67,39 @@ impl Writer {
         let release = Mutex::new(Release::new(
             Arc::clone(shared),
             Arc::clone(&queue),
-            Arc::clone(keeper),
+            Arc::clone(&keeper),
             Arc::clone(&durable),
             head_page,
             start.reached(),
+            start.clean,
         ));
-        let sealed = start.sealed;
+        let (sealed, clean) = (start.sealed, start.clean);
         let mut sequencer = Sequencer::new(
             Arc::clone(shared),
             Arc::clone(&queue),
-            Arc::clone(keeper),
+            Arc::clone(&keeper),
             Arc::clone(&durable),
             start,
         );
         if sealed {
             sequencer.complete_rotation(&mut Held::new(&release))?;
         }
-        release.lock().store_head(false);
+        if !clean {
+            release.lock().store_head(false);
+        }
         Ok(Self {
             shared: Arc::clone(shared),
             queue,
-            keeper: Arc::clone(keeper),
+            keeper,
             durable,
             sequencer: Mutex::new(sequencer),
             release,
         })
+    }
+
+    /// Starts the thread beside the writer's own.
+    pub(crate) fn start_keeper(&self) -> Result<()> {
+        self.keeper.start()
     }
 
     /// An empty buffer for packed appends.
@@ -135,7 +143,7 @@ impl Writer {
         self.queue.close();
     }
 
-    /// Works until the queue closes, on this thread and a second one; then leaves the log synced.
+    /// Works until the queue closes, on this thread and a second one; then finishes.
     pub(crate) fn run(&self) {
         std::thread::scope(|scope| {
             let second = std::thread::Builder::new().name("tetralog-writer2".into());
@@ -143,6 +151,11 @@ impl Writer {
             let _ = second.spawn_scoped(scope, || self.work());
             self.work();
         });
+        self.finish();
+    }
+
+    /// Leaves the log synced, and the keeper at its end.
+    pub(crate) fn finish(&self) {
         self.sequencer.lock().finish(&mut self.release.lock());
         self.keeper.stop();
     }

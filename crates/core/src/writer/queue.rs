@@ -1,8 +1,8 @@
 //! Appends on their way to the writer, and outcomes on their way back.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -16,6 +16,11 @@ const SPIN: Duration = Duration::from_micros(100);
 /// Memory kept for the bytes of coming submissions: fresh memory costs more than the copy into it.
 const KEPT_BUFFERS: usize = 2;
 const KEPT_BYTES: usize = 9 << 20;
+
+/// Looking without sleeping makes sense only where others can work meanwhile. Asked once: the answer is
+/// read from several files.
+static SEVERAL_CORES: LazyLock<bool> =
+    LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
 
 /// What an append that was accepted got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,8 +141,6 @@ pub(crate) struct Queue {
     spinning: AtomicBool,
     /// There is work, or the queue closes.
     ready: AtomicBool,
-    /// Looking without sleeping makes sense only where others can work meanwhile.
-    several_cores: bool,
 }
 
 impl Queue {
@@ -149,7 +152,6 @@ impl Queue {
             max_bytes,
             spinning: AtomicBool::new(false),
             ready: AtomicBool::new(false),
-            several_cores: std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1),
         }
     }
 
@@ -234,7 +236,7 @@ impl Queue {
     }
 
     fn spin(&self) {
-        if !self.several_cores || self.spinning.swap(true, Ordering::AcqRel) {
+        if !*SEVERAL_CORES || self.spinning.swap(true, Ordering::AcqRel) {
             return;
         }
         let until = Instant::now() + SPIN;

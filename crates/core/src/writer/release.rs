@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::delivery::Delivery;
 use super::queue::Queue;
-use crate::error::{AtPath, Result};
+use crate::error::Result;
 use crate::head::{Head, HeadPage};
 use crate::keeper::Keeper;
 use crate::segment::{HEADER_PAGE, Segment};
@@ -87,7 +87,7 @@ impl Durable {
             return Ok(());
         }
         let written = self.written.lock().clone();
-        if let Err(error) = written.segment.file().sync().at(&written.segment.path) {
+        if let Err(error) = written.segment.sync() {
             self.shared.poison(&error.to_string());
             return Err(self.shared.poisoned().unwrap_or(error));
         }
@@ -128,6 +128,8 @@ pub(super) struct Release {
     head_page: HeadPage,
     boot_id: [u8; 16],
     released: Reached,
+    /// HEAD says that the store was closed in order, and nothing was written since.
+    clean: bool,
 }
 
 impl Release {
@@ -138,9 +140,26 @@ impl Release {
         durable: Arc<Durable>,
         head_page: HeadPage,
         released: Reached,
+        clean: bool,
     ) -> Self {
         let boot_id = shared.host.boot_id();
-        Self { shared, queue, keeper, durable, head_page, boot_id, released }
+        Self { shared, queue, keeper, durable, head_page, boot_id, released, clean }
+    }
+
+    /// Whether HEAD says that the store was closed in order.
+    pub(super) fn is_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// Takes that back before anything is written, and durably: what a crash leaves behind the log's end
+    /// would not be looked at otherwise.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        if self.clean {
+            self.head_page.store(&self.head(false))?;
+            self.head_page.sync()?;
+            self.clean = false;
+        }
+        Ok(())
     }
 
     /// Releases a group that is written up to a place: syncs if that is asked for, publishes it, and
@@ -179,11 +198,15 @@ impl Release {
 
     /// Says in HEAD how far the log is. A HEAD that cannot be stored only delays other processes.
     pub(super) fn store_head(&self, clean: bool) {
+        let _ = self.head_page.store(&self.head(clean));
+    }
+
+    fn head(&self, clean: bool) -> Head {
         let poisoned = self.shared.poisoned().is_some();
         let Reached { segment, offset, next_position } = &self.released;
         let durable_upto = self.durable.synced_upto(segment).min(*offset);
         let synced = self.shared.synced().min(*next_position);
-        let _ = self.head_page.store(&Head {
+        Head {
             store_id: self.shared.store_id,
             boot_id: self.boot_id,
             segment: segment.header.number,
@@ -193,7 +216,7 @@ impl Release {
             manifest_generation: self.keeper.manifest_generation(),
             clean,
             poisoned,
-        });
+        }
     }
 
     /// Says that the store was closed in order.

@@ -111,7 +111,7 @@ impl Sequencer {
         self.active_size = spare.size;
         self.offset = HEADER_PAGE;
         self.frames = 0;
-        self.running = self.active.first_hash;
+        self.running = self.active.first_hash()?;
         self.dictionary.clear();
         self.spare_requested = false;
         let reached = self.reached();

@@ -59,6 +59,8 @@ pub(crate) struct Start {
     pub(crate) running: RunningHash,
     /// The segment was sealed, but has no successor yet.
     pub(crate) sealed: bool,
+    /// HEAD says that the store was closed in order.
+    pub(crate) clean: bool,
 }
 
 impl Start {
@@ -66,6 +68,11 @@ impl Start {
     pub(crate) fn reached(&self) -> Reached {
         let segment = Arc::clone(&self.active);
         Reached { segment, offset: self.offset, next_position: self.next_position }
+    }
+
+    /// Whether there is something to do before anything is appended.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        !self.clean || self.tail.count() >= CLOSING_RUN_EVENTS
     }
 }
 
@@ -105,6 +112,8 @@ pub(super) struct Sequencer {
     pub(super) next_position: u64,
     pub(super) last_recorded_us: u64,
     pub(super) last_store_clock: u64,
+    /// The log is ready to be written to, which opening leaves to the first append.
+    begun: bool,
     /// Something was appended with `Interval` in a store that asks for less.
     interval: bool,
     pub(super) spare_requested: bool,
@@ -139,6 +148,7 @@ impl Sequencer {
             next_position: start.next_position,
             last_recorded_us: start.recorded_us,
             last_store_clock: start.store_clock,
+            begun: false,
             interval: false,
             spare_requested: false,
             shared,
@@ -194,6 +204,7 @@ impl Sequencer {
             if let Some(error) = self.shared.poisoned() {
                 return Err(error);
             }
+            self.begin(release)?;
             let verdict = match self.judge(&append) {
                 Err(Error::StaleIndex { path }) => {
                     let view = View::new(self.shared.layout(), u64::MAX, false);
@@ -231,6 +242,21 @@ impl Sequencer {
         let written = self.write_group();
         release.release(written, delivery);
         self.start_group();
+    }
+
+    /// Makes the log ready to be written to. Closing gave the segment's unused end back; where it is not
+    /// to be had again, a full disk is met when the next segment is asked for, not in the middle of a
+    /// write.
+    fn begin(&mut self, release: &mut Held<'_>) -> Result<()> {
+        if self.begun {
+            return Ok(());
+        }
+        release.get().begin()?;
+        if self.active.file()?.allocate(self.active_size).is_err() {
+            self.active_size = self.offset;
+        }
+        self.begun = true;
+        Ok(())
     }
 
     pub(super) fn start_group(&mut self) {
@@ -282,7 +308,7 @@ impl Sequencer {
 
     /// Writes a whole frame at the end of the active segment.
     pub(super) fn put(&mut self, frame: &[u8]) -> Result<()> {
-        let file = self.active.file();
+        let file = self.active.file()?;
         match self.mode {
             WriteMode::Map if frame.len() <= STORED_MAX_BYTES => file.store(frame, self.offset),
             _ => file.write_at(frame, self.offset),
@@ -363,12 +389,16 @@ impl Sequencer {
             release.store_head(false);
             return;
         }
-        release.close();
+        if self.begun || !release.is_clean() {
+            release.close();
+        }
         if self.tail.count() >= CLOSING_RUN_EVENTS {
             self.start_run();
         }
-        // Opening allocates it again; what comes next stays filled with zeros.
-        let unused = (self.offset + KEPT_ZEROS).min(self.active_size);
-        let _ = self.active.file().release(unused..self.active_size);
+        if self.begun {
+            // The next append allocates it again; what comes next stays filled with zeros.
+            let unused = (self.offset + KEPT_ZEROS).min(self.active_size);
+            let _ = self.active.file().map(|file| file.release(unused..self.active_size));
+        }
     }
 }

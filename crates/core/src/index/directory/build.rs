@@ -46,7 +46,7 @@ pub(crate) fn from_part(
         }
         Family::Ids => {
             let mut rows = 0;
-            for nth in 0..part.id_count() {
+            for nth in 0..part.id_count()? {
                 let (hash, local) = part.id_row(nth)?;
                 paced(&mut rows, pace)?;
                 writer.push([hash, part.base() + u64::from(local)])?;
