@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::fs::{OpenMode, patience, residency};
 use crate::head::{Head, HeadPage};
-use crate::index::{IndexFile, Part, RUN_MAX_BYTES, RUN_MAX_EVENTS, Tail, index_frames};
+use crate::index::{IndexFile, Part, Scanned, Tail, follow_frames};
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::Shared;
 use crate::upkeep::load_directory;
@@ -28,6 +28,8 @@ struct Place {
     sealed: bool,
     /// Damage ends the following.
     stopped: bool,
+    /// Tails are complete that files of the writer may stand for.
+    complete: bool,
 }
 
 /// Follows a writer.
@@ -50,6 +52,7 @@ impl Follower {
             next_position: start.next_position,
             sealed: start.sealed,
             stopped: false,
+            complete: false,
         };
         let residency_told = residency::is_told(&place.active.path);
         Self { boot_id, page: Mutex::default(), place: Mutex::new(place), residency_told }
@@ -82,7 +85,9 @@ impl Follower {
         }
         if may_wait {
             place.take_up(shared, &head)?;
-            place.begin_tail_if_full(shared);
+            if std::mem::take(&mut place.complete) {
+                adopt_files(shared, &place.tail);
+            }
         } else if place.is_near(&head) {
             patience::to_the_end(|| place.take_up(shared, &head))?;
         } else {
@@ -98,17 +103,11 @@ impl Place {
     /// Whether little has to be read to get to a head.
     fn is_near(&self, head: &Head) -> bool {
         let here = head.segment == self.active.header.number;
-        here && !self.is_full() && head.offset <= self.offset + NEAR_BYTES
+        here && head.offset <= self.offset + NEAR_BYTES
     }
 
-    /// Whether the tail has what is due to a run.
-    fn is_full(&self) -> bool {
-        let covered = self.offset - self.tail.extent().start;
-        let full = self.tail.count() >= RUN_MAX_EVENTS || covered >= RUN_MAX_BYTES;
-        full && self.tail.count() > 0
-    }
-
-    /// Reads the frames up to a head.
+    /// Reads the frames up to a head, in tails of a run's size: so they end where the writer's runs do, as far
+    /// as both began at the same place.
     fn take_up(&mut self, shared: &Shared, head: &Head) -> Result<()> {
         while head.segment >= self.active.header.number {
             let live = head.segment == self.active.header.number;
@@ -123,32 +122,44 @@ impl Place {
             if self.offset >= limit {
                 break;
             }
-            let (active, tail) = (Arc::clone(&self.active), Arc::clone(&self.tail));
-            let scanned = index_frames(&active, &tail, self.offset, limit, false)?;
+            let scanned = self.index_up_to(limit)?;
             shared.report(&scanned.damage);
             self.offset = scanned.end;
             self.next_position = scanned.next_position;
             if let Some(reason) = scanned.stop {
                 self.stopped = true;
-                shared.report(&[active.damage(scanned.end, limit - scanned.end, reason)]);
+                shared.report(&[self.active.damage(scanned.end, limit - scanned.end, reason)]);
                 break;
             }
-            if !scanned.sealed {
+            if scanned.sealed {
+                self.active.set_sealed();
+                self.sealed = true;
+            } else if scanned.full {
+                self.begin_tail(shared, self.offset);
+            } else {
                 break;
             }
-            active.set_sealed();
-            self.sealed = true;
         }
         Ok(())
     }
 
-    fn begin_tail_if_full(&mut self, shared: &Shared) {
-        if self.is_full() {
-            let tail = Arc::new(Tail::new(&self.active, self.next_position, self.offset));
-            self.tail = Arc::clone(&tail);
-            shared.change_layout(|layout| layout.parts.push(Part::Tail(tail)));
-            adopt_files(shared, &self.tail);
+    /// Adds the frames up to a limit to the tail, until it has what is due to a run.
+    fn index_up_to(&mut self, limit: u64) -> Result<Scanned> {
+        let scanned = follow_frames(&self.active, &self.tail, self.offset, limit);
+        if scanned.is_err() {
+            // The tail keeps what was read before: the next try goes on behind it.
+            self.offset = self.offset.max(self.tail.extent().end);
+            self.next_position = self.tail.base() + u64::from(self.tail.count());
         }
+        scanned
+    }
+
+    /// Begins another tail; the one before may be answered for by a file from now on.
+    fn begin_tail(&mut self, shared: &Shared, offset: u64) {
+        let tail = Arc::new(Tail::new(&self.active, self.next_position, offset));
+        self.tail = Arc::clone(&tail);
+        self.complete = true;
+        shared.change_layout(|layout| layout.parts.push(Part::Tail(tail)));
     }
 
     fn next_segment(&mut self, shared: &Shared) -> Result<()> {
@@ -161,16 +172,11 @@ impl Place {
             }
         };
         segment.advance(HEADER_PAGE);
-        let tail = Arc::new(Tail::new(&segment, self.next_position, HEADER_PAGE));
         self.active = Arc::clone(&segment);
-        self.tail = Arc::clone(&tail);
         self.offset = HEADER_PAGE;
         self.sealed = false;
-        shared.change_layout(|layout| {
-            layout.segments.push(segment);
-            layout.parts.push(Part::Tail(tail));
-        });
-        adopt_files(shared, &self.tail);
+        shared.change_layout(|layout| layout.segments.push(segment));
+        self.begin_tail(shared, HEADER_PAGE);
         Ok(())
     }
 }

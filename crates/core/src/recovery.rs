@@ -15,7 +15,7 @@ use crate::frame::{Kind as FrameKind, SEAL_LEN};
 use crate::fs::{File, Kind, OpenMode, read_exact_at};
 use crate::head::{self, Head, HeadPage};
 use crate::index::{
-    IndexFile, Part, Scan, Scanned, Stretch, Tail, index_frames, index_runs, is_plausible,
+    IndexFile, Part, Scan, Scanned, Stretch, Tail, index_past_damage, index_runs, is_plausible,
 };
 use crate::keeper::Spare;
 use crate::limits::{FRAME_MAX_BYTES, SEGMENT_MIN_BYTES, UNSYNCED_MAX_BYTES};
@@ -619,7 +619,7 @@ fn pass_rot(
     proven: &Proven,
     limit: u64,
 ) -> Result<()> {
-    let rest = index_frames(active, tail, scanned.end, limit, true)?;
+    let rest = index_past_damage(active, tail, scanned.end, limit)?;
     let mut damage = rest.damage.clone();
     if rest.end < proven.offset {
         let reason = rest.stop.unwrap_or("the file is shorter than what was written");

@@ -43,20 +43,30 @@ impl Layout {
         }
     }
 
-    /// Replaces the parts of a stretch that a file now covers as a whole.
+    /// Replaces the parts of a stretch that a file now covers as a whole. A file that ends within a part,
+    /// as one of another process may, would answer twice for what both have: it is left out.
     fn cover(&mut self, file: &Arc<IndexFile>) {
         let inside = |part: &Part| is_inside(part, file);
         let Some(at) = self.parts.iter().position(inside) else {
             return;
         };
+        let last = self.parts.iter().rfind(|part| inside(part));
+        if last.is_none_or(|last| last.extent().end != file.extent().end) {
+            return;
+        }
         self.parts.retain(|part| !inside(part));
         self.parts.insert(at, Part::File(Arc::clone(file)));
     }
+}
 
-    /// The parts of the stretch that a file covers.
-    fn parts_within(&self, file: &IndexFile) -> Vec<Part> {
-        self.parts.iter().filter(|part| is_inside(part, file)).cloned().collect()
-    }
+/// Whether the positions of one damage are among those of another of its segment.
+fn covers(known: &Damage, damage: &Damage) -> bool {
+    known.segment == damage.segment
+        && match (known.positions, damage.positions) {
+            (Some((first, last)), Some((from, to))) => first <= from && to <= last,
+            (_, None) => true,
+            (None, Some(_)) => false,
+        }
 }
 
 /// Whether a part is of the stretch that a file covers.
@@ -172,7 +182,13 @@ impl Shared {
     pub(crate) fn report(&self, found: &[Damage]) {
         let mut known = self.damage.lock();
         for damage in found {
-            let same = |d: &&mut Damage| d.segment == damage.segment && d.offset == damage.offset;
+            if damage.length == 0 && known.iter().any(|known| covers(known, damage)) {
+                continue;
+            }
+            let placed = damage.length > 0;
+            let same = |known: &&mut Damage| {
+                placed && (known.segment, known.offset) == (damage.segment, damage.offset)
+            };
             match known.iter_mut().find(same) {
                 Some(known) => {
                     known.positions = known.positions.or(damage.positions);
@@ -242,14 +258,13 @@ impl Shared {
     }
 
     /// Builds the index of a stretch again from the log, in runs. For an index file of `view` that
-    /// turned out to be damaged: the file is removed, and the rebuilt parts answer from now on. Gives
-    /// the parts that stand for it; `None` if the view does not hold the file.
-    pub(crate) fn rebuild(&self, view: &View, path: &Path) -> Result<Option<Vec<Part>>> {
-        let Some(file) = view.index_file(path) else { return Ok(None) };
+    /// turned out to be damaged: the file is removed, and the rebuilt parts answer in views from now on.
+    pub(crate) fn rebuild(&self, view: &View, path: &Path) -> Result<()> {
+        let Some(file) = view.index_file(path) else { return Ok(()) };
         let _one_at_a_time = self.rebuilding.lock();
         let own = |part: &Part| matches!(part, Part::File(other) if Arc::ptr_eq(other, &file));
         if !self.layout().parts.iter().any(own) {
-            return Ok(Some(self.layout().parts_within(&file)));
+            return Ok(());
         }
         if !self.options.read_only {
             let _ = self.fs.remove(path);
@@ -288,10 +303,10 @@ impl Shared {
         }
         self.change_layout(|layout| {
             if let Some(at) = layout.parts.iter().position(own) {
-                layout.parts.splice(at..=at, parts.iter().cloned());
+                layout.parts.splice(at..=at, parts);
             }
         });
-        Ok(Some(parts))
+        Ok(())
     }
 
     /// What is known of the frames of a segment before the stretch of an index.
@@ -328,7 +343,7 @@ impl Shared {
                 Err(Error::StaleIndex { .. }) if patience::is_impatient() => {
                     return Err(Error::WouldWait);
                 }
-                Err(Error::StaleIndex { path }) => drop(self.rebuild(&view, &path)?),
+                Err(Error::StaleIndex { path }) => self.rebuild(&view, &path)?,
                 Err(error) => return Err(self.noting(error)),
                 Ok(value) => return Ok(value),
             }

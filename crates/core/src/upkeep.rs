@@ -204,7 +204,7 @@ pub(crate) fn cover(shared: &Shared, pace: Pace<'_>) -> Result<()> {
             match directory::from_part(&*shared.fs, &runs, family, &part, pace) {
                 Ok(Some(file)) => adopt(shared, family, file),
                 Ok(None) => {}
-                Err(Error::StaleIndex { path }) => drop(shared.rebuild(&shared.view(), &path)?),
+                Err(Error::StaleIndex { path }) => shared.rebuild(&shared.view(), &path)?,
                 Err(error) => return Err(error),
             }
         }

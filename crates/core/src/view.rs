@@ -69,16 +69,6 @@ impl View {
         (first < self.end).then_some(first)
     }
 
-    /// The same log with the part of a damaged index file replaced.
-    pub(crate) fn replacing(&self, path: &Path, parts: &[Part]) -> Self {
-        let mut layout = Layout::clone(&self.layout);
-        let own = |part: &Part| matches!(part, Part::File(file) if file.path() == path);
-        if let Some(at) = layout.parts.iter().position(own) {
-            layout.parts.splice(at..=at, parts.iter().cloned());
-        }
-        Self { layout: Arc::new(layout), end: self.end, damaged: self.damaged }
-    }
-
     pub(crate) fn end(&self) -> u64 {
         self.end
     }

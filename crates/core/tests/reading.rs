@@ -214,7 +214,7 @@ fn a_reader_at_once_and_one_that_waits_follow_a_writer_to_the_same_end() {
     let (directory, store) = filled(small(), 10);
     let options = StoreOptions { read_only: true, ..small() };
     let reader = Store::open(directory.path(), options).unwrap();
-    // Over several segments, and more than one run's worth.
+    // Over several segments.
     for round in 0..3000_u64 {
         append(&store, &[event("e1", "f", &[7; 1500])]).unwrap();
         let expected = Some(round + 2);

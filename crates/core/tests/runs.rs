@@ -135,3 +135,20 @@ fn a_closed_store_gives_back_the_space_it_does_not_use() {
     assert_eq!(all(&store).unwrap().len(), 180_000);
     store.close().unwrap();
 }
+
+#[test]
+fn a_reader_that_looks_at_any_moment_answers_as_the_writer_does_whose_runs_are_merged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let options = StoreOptions { segment_max_bytes: 256 << 20, ..relaxed() };
+    let store = Store::open(&path, options.clone()).unwrap();
+    let reader = Store::open(&path, StoreOptions { read_only: true, ..options }).unwrap();
+    // Batches of 1000; looked at when a reader's tail and a run of the writer would not end together.
+    for round in 0..13 {
+        fill(&store, 40, round * 40);
+        check(&reader, (round + 1) * 40_000);
+        assert_eq!(reader.damage(), []);
+    }
+    assert!(verify(&reader).ok);
+    assert!(store.damage().is_empty());
+}

@@ -12,7 +12,7 @@ use napi_derive::napi;
 use tetralog_core::{Error, Store};
 
 use crate::convert::to_js;
-use crate::store::{Out, WOULD_WAIT, put, whole};
+use crate::store::{Out, WOULD_WAIT, whole};
 
 static HANDLES: AtomicU32 = AtomicU32::new(0);
 
@@ -80,6 +80,9 @@ fn at_once<T>(
 /// Copies a batch to where JavaScript wants it: its length, negative if there is no room.
 fn place(batch: &[u8], out: &mut [u8], at: u32) -> i32 {
     let length = i32::try_from(batch.len()).unwrap_or(i32::MAX);
-    let room = out.get_mut(at as usize..).unwrap_or_default();
-    if put(Some(batch), room) == WOULD_WAIT { -length } else { length }
+    let room = out.get_mut(at as usize..).and_then(|rest| rest.get_mut(..batch.len()));
+    room.map_or(-length, |room| {
+        room.copy_from_slice(batch);
+        length
+    })
 }

@@ -270,7 +270,8 @@ impl NativeStore {
         let begin = || {
             let read = self.engine()?.read(ReadSpec::decode(spec)?)?;
             let batch = read.next_now(out.len())?;
-            *self.begun.lock() = Some(Arc::new(read));
+            // A read that has ended would only keep its view of the log alive.
+            *self.begun.lock() = (!read.has_ended()).then(|| Arc::new(read));
             Ok(batch)
         };
         begin().map(|batch| put(batch.as_deref(), out)).map_err(|error| to_js(&error))
@@ -323,6 +324,7 @@ impl NativeStore {
     #[napi(ts_return_type = "Promise<void>")]
     pub fn close(&self) -> AsyncTask<Work<(), ()>> {
         point::forget(self.handle);
+        *self.begun.lock() = None;
         let live = self.live.lock().take();
         if let Some(live) = &live {
             *self.last_info.lock() = info_json(&live.store);
@@ -351,7 +353,7 @@ fn copied(store: &Store, submission: &[u8]) -> Vec<u8> {
 }
 
 /// Copies a batch to where JavaScript wants it.
-pub fn put(batch: Option<&[u8]>, out: &mut [u8]) -> i32 {
+fn put(batch: Option<&[u8]>, out: &mut [u8]) -> i32 {
     let place = batch.and_then(|batch| out.get_mut(..batch.len()));
     match (batch, place) {
         (Some(batch), Some(place)) => {

@@ -227,7 +227,10 @@ pub(super) struct BlockWriter<'a> {
 impl<'a> BlockWriter<'a> {
     /// Begins a file beside `path`; it gets its name when it is finished.
     pub(super) fn create(fs: &'a dyn Fs, path: &Path, salt: [u8; 8]) -> Result<Self> {
-        let temporary = path.with_extension("tmp");
+        // A run may be built again while its merger is being written under its name.
+        static CREATED: AtomicU64 = AtomicU64::new(0);
+        let nth = CREATED.fetch_add(1, Ordering::Relaxed);
+        let temporary = path.with_extension(format!("{nth}.tmp"));
         let file = fs.open(&temporary, OpenMode::Create).at(&temporary)?;
         Ok(Self {
             fs,

@@ -1,6 +1,7 @@
 //! Building an index from the log itself: after a crash, for a sealed segment, or because a derived
 //! file is missing or damaged.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::tail::{Tail, keys_of};
@@ -59,20 +60,42 @@ pub(crate) struct Indexed {
     pub(crate) stretch: Stretch,
 }
 
-/// Reads frames from `start` on and adds their events to a tail, until the log ends or something
-/// is no frame. With `past_damage` it goes on at the next whole frame, leaving holes.
-pub(crate) fn index_frames(
+/// Reads whole frames of a log that goes on, from `start` up to a limit, or until the tail that they are added
+/// to has what is due to a run.
+pub(crate) fn follow_frames(
     segment: &Arc<Segment>,
     tail: &Tail,
     start: u64,
     limit: u64,
-    past_damage: bool,
 ) -> Result<Scanned> {
+    let room = RUN_MAX_BYTES.saturating_sub(start - tail.extent().start);
+    add_frames(segment, tail, start..limit, false, (RUN_MAX_EVENTS, room))
+}
+
+/// Reads frames from `start` up to a limit and adds their events to a tail. Where something is no frame it
+/// goes on at the next whole one, leaving holes.
+pub(crate) fn index_past_damage(
+    segment: &Arc<Segment>,
+    tail: &Tail,
+    start: u64,
+    limit: u64,
+) -> Result<Scanned> {
+    add_frames(segment, tail, start..limit, true, (u32::MAX, u64::MAX))
+}
+
+fn add_frames(
+    segment: &Arc<Segment>,
+    tail: &Tail,
+    offsets: Range<u64>,
+    past_damage: bool,
+    (max_events, max_bytes): (u32, u64),
+) -> Result<Scanned> {
+    let Range { start, end: limit } = offsets;
     let before = Stretch { recorded_us: 0, frames: 0, running: segment.first_hash()? };
     let base = tail.base() + u64::from(tail.count());
     let watch = Watch::nobody();
     let scan = Scan { segment, start, base, limit, past_damage, before, watch: &watch };
-    scan.frames(tail, start, &mut segment.first_hash()?.clone(), u32::MAX, u64::MAX)
+    scan.frames(tail, start, &mut segment.first_hash()?.clone(), max_events, max_bytes)
 }
 
 /// Reads frames and indexes them in tails of a run's size, so that memory stays bounded: each that is

@@ -31,7 +31,7 @@ use crate::filter::{ClockRange, Filter, Pattern};
 use crate::fs::Moment;
 use crate::segment::Segment;
 
-pub(crate) use build::{Scan, Scanned, index_frames, index_runs, is_plausible};
+pub(crate) use build::{Scan, Scanned, follow_frames, index_past_damage, index_runs, is_plausible};
 pub(crate) use file::{Extent, IndexFile, Stretch, Summary};
 pub(crate) use hash::{id_hash, name_hash};
 use intersect::AnyOf;

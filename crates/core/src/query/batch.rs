@@ -255,10 +255,15 @@ impl Batch {
         self.flags() & FLAG_LAST != 0
     }
 
-    /// Decodes every event. `source` is that of the store that the batch was read from.
+    /// Decodes every event; fewer than [`Batch::len`] if this is no batch. `source` is that of the store that
+    /// it was read from.
     pub fn events(&self, source: &Source) -> Result<Vec<BatchEvent>> {
-        let events = (0..self.len()).map(|nth| self.event(nth, source));
-        events.filter_map(Result::transpose).collect()
+        let events: Result<Vec<_>> =
+            (0..self.len()).map_while(|nth| self.event(nth, source).transpose()).collect();
+        debug_assert!(
+            events.as_ref().is_ok_and(|events| events.len() == self.len()) || events.is_err()
+        );
+        events
     }
 
     /// The n-th event's previous link, if the batch has previous links.

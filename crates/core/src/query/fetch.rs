@@ -25,7 +25,7 @@ const RECORD_GUESS: u64 = 512;
 const PREFETCHED: u64 = 384;
 /// What the definition of a name is assumed to take.
 const NAME_GUESS: u64 = 64;
-/// A scan asks for the log in pieces of this size, one ahead of the one it reads.
+/// A scan asks for two pieces of this size when it comes to the last one that it asked for.
 const PIECE: u64 = 2 << 20;
 
 /// How the records of a read stand in the log.
@@ -197,7 +197,9 @@ impl Fetch {
             Some(next) if next.position == position && next.serial == serial => Some(next.offset),
             _ => part.offset(hit.local)?,
         };
-        if let Some(offset) = offset {
+        if let Some(offset) = offset
+            && !patience::is_impatient()
+        {
             ask_for_next(&mut self.asked, part.segment(), u64::from(offset));
         }
         let fetched = self.fetched(part, hit, offset)?;
@@ -245,11 +247,14 @@ impl Fetched<'_> {
         let Self { found, position, frame, .. } = self;
         let record = found.parse()?;
         let place = Place { position: *position, recorded_us: frame.recorded_us };
+        let Some(recent) = recent else {
+            return builder.push(found.segment, found.bytes(), &record, place);
+        };
+        // Before the event is added: where its link is damaged, the batch ends in front of it.
+        let link = previous_link(view, *position, record.back, recent)?;
         builder.push(found.segment, found.bytes(), &record, place)?;
-        if let Some(recent) = recent {
-            builder.push_previous_link(&previous_link(view, *position, record.back, recent)?);
-            recent.add(*position, record.link);
-        }
+        builder.push_previous_link(&link);
+        recent.add(*position, record.link);
         Ok(())
     }
 }

@@ -144,6 +144,11 @@ impl Read {
         }
     }
 
+    /// Whether the last batch was handed out.
+    pub fn has_ended(&self) -> bool {
+        self.running.lock().as_ref().is_some_and(|running| running.finished)
+    }
+
     /// Whether an answer may come at once, as far as the description tells.
     fn is_small(&self) -> bool {
         let most = self.spec.limit.unwrap_or(u64::MAX);
@@ -261,9 +266,10 @@ impl Read {
                 Err(Error::StaleIndex { path }) => {
                     let fresh = self.shared.view();
                     let view = guard.as_ref().map_or(&fresh, |running| &running.view);
-                    let rebuilt = self.shared.rebuild(view, &path)?;
-                    if let (Some(running), Some(part)) = (&mut *guard, rebuilt) {
-                        running.view = running.view.replacing(&path, &part);
+                    self.shared.rebuild(view, &path)?;
+                    if let Some(running) = &mut *guard {
+                        // What is appended only has the same events at the same positions later.
+                        running.view = self.shared.view().cut(running.view.end());
                         running.stale = true;
                     }
                 }

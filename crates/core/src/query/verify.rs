@@ -1,6 +1,7 @@
 //! Verification: every CRC, every seal, every digest and link, read with read calls, in steps, so that
 //! it can report progress and be given up at any moment.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::interrupt::Interrupt;
@@ -60,7 +61,7 @@ enum Scope {
     /// All segments, one after the other.
     Log { segment: usize, cursor: Option<Cursor> },
     /// One entity.
-    Entity { plan: Plan, total: u64 },
+    Entity { spec: Box<ReadSpec>, plan: Plan, total: u64 },
 }
 
 /// A place within a segment.
@@ -84,17 +85,19 @@ struct Sums {
 
 impl Verification {
     pub(crate) fn new(shared: Arc<Shared>, entity: Option<&str>) -> Result<Self> {
-        let view = shared.view();
+        let mut view = shared.view();
         let (scope, total) = match entity {
             None => {
                 let total = view.segments().iter().map(|s| s.end() - HEADER_PAGE).sum();
                 (Scope::Log { segment: 0, cursor: None }, total)
             }
             Some(entity) => {
-                let spec = ReadSpec::new(Subject::Stream(entity.to_owned()));
-                let total =
-                    Plan::new(&spec, &view)?.count(&view, &Interrupt::default())?.unwrap_or(0);
-                (Scope::Entity { plan: Plan::new(&spec, &view)?, total }, 0)
+                let spec = Box::new(ReadSpec::new(Subject::Stream(entity.to_owned())));
+                let total = shared
+                    .reading(|view| Plan::new(&spec, view)?.count(view, &Interrupt::default()))?;
+                view = shared.view();
+                let plan = Plan::new(&spec, &view)?;
+                (Scope::Entity { spec, plan, total: total.unwrap_or(0) }, 0)
             }
         };
         let report = VerifyReport { ok: true, events: 0, entities: 0, damage: Vec::new() };
@@ -181,7 +184,7 @@ impl Verification {
         let reason = match at.scanner.next()? {
             Found::Frame(frame) => {
                 self.bytes += frame.end() - offset;
-                check_frame(self, view, segment, &frame, &mut at.sums);
+                check_frame(self, view, segment, &frame, &mut at.sums)?;
                 return Ok(false);
             }
             Found::Limit => {
@@ -217,34 +220,60 @@ impl Verification {
     }
 
     fn step_entity(&mut self) -> Result<bool> {
-        let interrupt = Interrupt::default();
         for _ in 0..STEP_EVENTS {
-            let Scope::Entity { plan, .. } = &mut self.scope else {
-                return Ok(true);
-            };
-            let Some(hit) = plan.next(&self.view, &interrupt)? else {
-                return Ok(true);
-            };
-            let Some(part) = self.view.parts().get(hit.part) else {
-                continue;
-            };
-            let position = part.base() + u64::from(hit.local);
-            let checked = record_of(part, hit.local).and_then(|found| {
-                let record = found.parse()?;
-                self.bytes += record.payload.len() as u64;
-                let time = found.segment.frame_of(found.offset, record.distance)?.recorded_us;
-                check_event(&mut self.digester, &self.view, found.segment, &record, position, time)
-            });
-            match checked {
-                Ok(version) => {
-                    self.report.events += 1;
-                    self.report.entities += u64::from(version == 0);
+            match self.check_next_of_entity() {
+                Ok(true) => {}
+                Ok(false) => return Ok(true),
+                Err(Error::StaleIndex { path }) => self.start_over(&path)?,
+                // A version is lost, and the stream ends there.
+                Err(Error::Corrupt { damage }) => {
+                    self.report.damage.extend(damage);
+                    return Ok(true);
                 }
-                Err(Error::Corrupt { damage }) => self.report.damage.extend(damage),
                 Err(error) => return Err(error),
             }
         }
         Ok(false)
+    }
+
+    /// Checks the next event of the entity; false if there is none.
+    fn check_next_of_entity(&mut self) -> Result<bool> {
+        let Scope::Entity { plan, spec, .. } = &mut self.scope else {
+            return Ok(false);
+        };
+        let Some(hit) = plan.next(&self.view, &Interrupt::default())? else {
+            return Ok(false);
+        };
+        let Some(part) = self.view.parts().get(hit.part) else {
+            return Ok(false);
+        };
+        let position = part.base() + u64::from(hit.local);
+        let checked = record_of(part, hit.local).and_then(|found| {
+            let record = found.parse()?;
+            self.bytes += record.payload.len() as u64;
+            let time = found.segment.frame_of(found.offset, record.distance)?.recorded_us;
+            check_event(&mut self.digester, &self.shared, found.segment, &record, position, time)
+        });
+        match checked {
+            Ok(version) => {
+                self.report.events += 1;
+                self.report.entities += u64::from(version == 0);
+            }
+            Err(Error::Corrupt { damage }) => self.report.damage.extend(damage),
+            Err(error) => return Err(error),
+        }
+        spec.from = Some(spec.from.unwrap_or(0) + 1);
+        Ok(true)
+    }
+
+    /// Goes on with the entity's next event after a damaged index was built again.
+    fn start_over(&mut self, path: &Path) -> Result<()> {
+        self.shared.rebuild(&self.view, path)?;
+        self.view = self.shared.view().cut(self.view.end());
+        if let Scope::Entity { plan, spec, .. } = &mut self.scope {
+            *plan = Plan::new(spec, &self.view)?;
+        }
+        Ok(())
     }
 }
 
@@ -280,7 +309,7 @@ fn check_frame(
     segment: &Segment,
     frame: &Frame<'_>,
     at: &mut Sums,
-) {
+) -> Result<()> {
     let header = &frame.header;
     let length = u64::from(header.length);
     if header.base != at.next_position {
@@ -308,12 +337,12 @@ fn check_frame(
             let reason = "the seal does not match the frames before it";
             verification.damaged(segment.damage(frame.offset, length, reason));
         }
-        return;
+        return Ok(());
     }
     at.running.add(frame.fingerprint());
     at.frames += 1;
     if header.kind != Kind::EVENTS {
-        return;
+        return Ok(());
     }
     let last = frame.records().last().and_then(|(_, bytes)| Record::parse(bytes));
     if !last.is_some_and(|last| last.ends_append) {
@@ -329,7 +358,7 @@ fn check_frame(
             .and_then(|record| {
                 let digester = &mut verification.digester;
                 let time = header.recorded_us;
-                check_event(digester, view, segment, &record, position, time)
+                check_event(digester, &verification.shared, segment, &record, position, time)
             });
         match checked {
             Ok(version) => {
@@ -343,18 +372,17 @@ fn check_frame(
                     verification.damaged(one);
                 }
             }
-            Err(error) => {
-                verification.damaged(segment.damage(offset, 0, &error.to_string()));
-            }
+            Err(error) => return Err(error),
         }
     }
     at.next_position = header.base + u64::from(header.count);
+    Ok(())
 }
 
 /// Checks an event's link: digest of the event, linked to the entity's previous event. Returns its version.
 fn check_event(
     digester: &mut Digester,
-    view: &View,
+    shared: &Shared,
     segment: &Segment,
     record: &Record<'_>,
     position: u64,
@@ -370,7 +398,7 @@ fn check_event(
     let previous = match record.back {
         0 if record.version == 0 => GENESIS,
         0 => return broken("an event is not the first of its entity, but linked to none"),
-        back => match previous_of(view, position, back, &entity) {
+        back => match previous_of(shared, position, back, &entity)? {
             Some((version, hash)) if version + 1 == record.version => hash,
             Some(_) => return broken("an event's previous event is not the version before it"),
             None => return broken("an event's previous event cannot be read"),
@@ -402,14 +430,25 @@ fn check_event(
     }
 }
 
-/// Version and link of the event `back` positions earlier, if it is of the same entity.
-fn previous_of(view: &View, position: u64, back: u64, entity: &str) -> Option<(u64, Hash)> {
-    let previous = position.checked_sub(back)?;
-    let found = view.with_record(previous, |segment, record| {
-        let same = segment.string(record.entity)? == entity;
-        Ok(same.then_some((record.version, *record.link)))
+/// Version and link of the event `back` positions earlier, if it is whole and of the same entity. Where it
+/// stands does not change, so any view finds it, also one in which a damaged index was built again.
+fn previous_of(
+    shared: &Shared,
+    position: u64,
+    back: u64,
+    entity: &str,
+) -> Result<Option<(u64, Hash)>> {
+    let Some(previous) = position.checked_sub(back) else { return Ok(None) };
+    let found = shared.reading(|view| {
+        view.with_record(previous, |segment, record| {
+            let same = segment.string(record.entity)? == entity;
+            Ok(same.then_some((record.version, *record.link)))
+        })
     });
-    found.ok().flatten()
+    match found {
+        Err(Error::Corrupt { .. }) => Ok(None),
+        found => found,
+    }
 }
 
 /// The entities that the index names for a range of positions, a few of them.
