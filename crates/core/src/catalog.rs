@@ -8,13 +8,14 @@
 //! of a file is checked when it is first touched.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::codec::{Reader, put_u32, put_u64};
 use crate::error::{AtPath, Result};
 use crate::fs::{Fs, OpenMode, read_all};
-use crate::index::directory::{Coverage, Family};
+use crate::index::directory::{Coverage, DirectoryFile, Family};
 use crate::index::{IndexFile, Part, Summary};
 use crate::manifest::Manifest;
 use crate::segment::{HEADER_PAGE, Segment, SegmentHeader, file_name};
@@ -23,7 +24,7 @@ use crate::shared::Layout;
 /// Its name in the folder of runs.
 const NAME: &str = "catalog";
 const MAGIC: [u8; 8] = *b"TETRACAT";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes of a catalog of more segments than any store has.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -32,6 +33,14 @@ const MAX_BYTES: u64 = 1 << 30;
 struct Sealed {
     header: SegmentHeader,
     summary: Summary,
+}
+
+/// A file of the directory: what it covers, and its number of rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Listed {
+    family: Family,
+    coverage: Coverage,
+    rows: u64,
 }
 
 /// What is known of a log.
@@ -43,7 +52,7 @@ pub(crate) struct Catalog {
     /// Salt of the segment behind them.
     next_salt: [u8; 8],
     /// Files of the directory, which were found to be of this log.
-    directory: Vec<(Family, Coverage)>,
+    directory: Vec<Listed>,
 }
 
 impl Catalog {
@@ -63,7 +72,11 @@ impl Catalog {
         let next = layout.segments.get(sealed.len())?;
         let directory = Family::ALL.into_iter().flat_map(|family| {
             let files = layout.directory(family).files().iter();
-            files.map(move |file| (family, file.coverage().clone()))
+            let listed = |file: &Arc<DirectoryFile>| {
+                let (coverage, rows) = (file.coverage().clone(), file.count() as u64);
+                Listed { family, coverage, rows }
+            };
+            files.map(listed).collect::<Vec<_>>()
         });
         let catalog = Self {
             store_id: next.header.store_id,
@@ -121,9 +134,16 @@ impl Catalog {
         self.sealed.iter().map(segment).collect()
     }
 
-    /// Whether a file of the directory is known to be of this log.
-    pub(crate) fn knows(&self, family: Family, coverage: &Coverage) -> bool {
-        self.directory.iter().any(|(of, known)| *of == family && known == coverage)
+    /// What is known of the directory's file for these positions, which is of this log.
+    pub(crate) fn directory_file(
+        &self,
+        family: Family,
+        positions: &Range<u64>,
+    ) -> Option<(Coverage, usize)> {
+        let mut files = self.directory.iter();
+        let file =
+            files.find(|one| one.family == family && one.coverage.positions == *positions)?;
+        Some((file.coverage.clone(), usize::try_from(file.rows).ok()?))
     }
 
     /// Writes it, replacing what is there. Not synced: its CRC tells whether it is whole.
@@ -151,11 +171,11 @@ impl Catalog {
             summary.put(&mut out);
         }
         put_u32(&mut out, self.directory.len() as u32);
-        for (family, coverage) in &self.directory {
+        for Listed { family, coverage, rows } in &self.directory {
             put_u32(&mut out, u32::from(*family == Family::Ids));
             put_u32(&mut out, coverage.last_frame_crc);
             let Coverage { positions, segment, end, .. } = coverage;
-            for field in [positions.start, positions.end, *segment, *end] {
+            for field in [positions.start, positions.end, *segment, *end, *rows] {
                 put_u64(&mut out, field);
             }
         }
@@ -188,8 +208,9 @@ impl Catalog {
                 let family = if reader.u32()? == 0 { Family::Heads } else { Family::Ids };
                 let last_frame_crc = reader.u32()?;
                 let positions = reader.u64()?..reader.u64()?;
-                let (segment, end) = (reader.u64()?, reader.u64()?);
-                Some((family, Coverage { positions, segment, end, last_frame_crc }))
+                let (segment, end, rows) = (reader.u64()?, reader.u64()?, reader.u64()?);
+                let coverage = Coverage { positions, segment, end, last_frame_crc };
+                Some(Listed { family, coverage, rows })
             })
             .collect::<Option<_>>()?;
         Some(Self { store_id, sealed, next_salt, directory })

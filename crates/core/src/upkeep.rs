@@ -2,6 +2,7 @@
 //! the directory over all of them. What is to be done is read off the layout, so that whatever was
 //! missed, failed or lost is done the next time.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -268,9 +269,7 @@ pub(crate) fn load_directory(shared: &Shared, names: &[String]) {
             }
             let path = directory::path(&runs, family, &positions);
             let end = positions.end;
-            let file = DirectoryFile::open(&*shared.fs, &path, shared.store_id, family, positions);
-            if let Some(file) = file.filter(|file| is_of_this_log(shared, family, file.coverage()))
-            {
+            if let Some(file) = load_file(shared, &path, family, positions) {
                 next = end;
                 taken.push(Arc::new(file));
             }
@@ -283,14 +282,35 @@ pub(crate) fn load_directory(shared: &Shared, names: &[String]) {
     }
 }
 
+/// A file of the directory, if it belongs to the log. What the catalog knows is opened when it is touched;
+/// but not beside another process that writes, and replaces files.
+fn load_file(
+    shared: &Shared,
+    path: &Path,
+    family: Family,
+    positions: Range<u64>,
+) -> Option<DirectoryFile> {
+    let (fs, id) = (&shared.fs, shared.store_id);
+    let catalog = shared.catalog.lock();
+    let known = catalog.as_ref().and_then(|one| one.directory_file(family, &positions));
+    drop(catalog);
+    match known.filter(|(coverage, _)| coverage.positions.end <= shared.published()) {
+        Some(known) if !shared.options.read_only => {
+            DirectoryFile::put_off(fs, path, id, family, known)
+        }
+        known => {
+            let file = DirectoryFile::open(&**fs, path, id, family, positions)?;
+            let is_known = known.is_some_and(|(coverage, _)| coverage == *file.coverage());
+            (is_known || is_of_this_log(shared, file.coverage())).then_some(file)
+        }
+    }
+}
+
 /// Whether the frame with the last event that a file covers is where the file says. Frames before it
 /// are then the same too: a frame's CRC covers its place and its position in the log.
-fn is_of_this_log(shared: &Shared, family: Family, coverage: &Coverage) -> bool {
+fn is_of_this_log(shared: &Shared, coverage: &Coverage) -> bool {
     if coverage.positions.end > shared.published() {
         return false;
-    }
-    if shared.catalog.lock().as_ref().is_some_and(|catalog| catalog.knows(family, coverage)) {
-        return true;
     }
     let layout = shared.layout();
     let Some(segment) =

@@ -150,10 +150,11 @@ impl File for DiskFile {
     }
 
     fn map(&self) -> io::Result<Option<Map>> {
-        if self.length()? == 0 {
-            return Ok(None);
+        match usize::try_from(self.length()?) {
+            Ok(0) => Ok(None),
+            Ok(length) => Map::read_only(&self.file, length).map(Some),
+            Err(_) => Err(io::Error::from(io::ErrorKind::FileTooLarge)),
         }
-        Map::read_only(&self.file).map(Some)
     }
 }
 

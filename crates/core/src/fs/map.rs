@@ -32,9 +32,9 @@ pub struct Map {
 }
 
 impl Map {
-    /// Maps the whole file. An empty file cannot be mapped.
-    pub(super) fn read_only(file: &File) -> io::Result<Self> {
-        let raw = MmapOptions::new().map_raw_read_only(file)?;
+    /// Maps a whole file of this length. An empty file cannot be mapped.
+    pub(super) fn read_only(file: &File, length: usize) -> io::Result<Self> {
+        let raw = MmapOptions::new().len(length).map_raw_read_only(file)?;
         // Most reads are of single records, and whoever reads on says so by `ask_ahead`: without this a
         // fault would read 128 KiB. Only advice: where it is not taken, reads are slower.
         let _ = raw.advise(Advice::Random);

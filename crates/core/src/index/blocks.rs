@@ -81,7 +81,7 @@ impl Blocks {
         let file = fs.open(path, OpenMode::Read).ok()?;
         let bytes = match file.map().ok()? {
             Some(map) => {
-                map.publish(file.length().ok()?);
+                map.publish(u64::MAX);
                 Bytes::Mapped(map)
             }
             None => Bytes::Owned(read_all(&*file, COPY_MAX_BYTES).ok()?),
@@ -104,10 +104,6 @@ impl Blocks {
         bytes.get(0..end)?;
         let checked = (0..(blocks + tables).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Some((Self { path: path.to_owned(), bytes, checksum, length, checked }, fields))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Bytes of the body.

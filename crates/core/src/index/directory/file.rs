@@ -4,14 +4,15 @@
 //! one block of rows, and a line of the fences, which are a five-hundredth of the rows.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::Family;
 use super::filter::{self, FilterBuilder, LINE};
 use crate::codec::{Reader, put_u32, put_u64, u64_at};
-use crate::error::Result;
-use crate::fs::Fs;
+use crate::error::{Error, Result};
+use crate::fs::{Fs, patience};
 use crate::index::blocks::{BLOCK, BlockWriter, Blocks};
 use crate::index::{Extent, hash};
 
@@ -42,7 +43,11 @@ impl Coverage {
 /// An open file of the directory.
 #[derive(Debug)]
 pub(crate) struct DirectoryFile {
-    blocks: Blocks,
+    store_id: [u8; 16],
+    path: PathBuf,
+    blocks: OnceLock<Blocks>,
+    /// Opens the file for the first who touches it.
+    put_off: Option<Arc<dyn Fs>>,
     family: Family,
     coverage: Coverage,
     /// Rows.
@@ -68,29 +73,79 @@ impl DirectoryFile {
         family: Family,
         positions: Range<u64>,
     ) -> Option<Self> {
-        let salt = salt(store_id, family, &positions);
-        let (blocks, fields) = Blocks::open(fs, path, MAGIC, salt)?;
-        let mut reader = Reader::new(&fields);
-        if reader.u32()? != VERSION {
-            return None;
-        }
-        let last_frame_crc = reader.u32()?;
-        let (segment, end) = (reader.u64()?, reader.u64()?);
-        let count = usize::try_from(reader.u64()?).ok()?;
-        let coverage = Coverage { positions, segment, end, last_frame_crc };
+        let (blocks, coverage, count) = open_blocks(fs, path, store_id, family, positions)?;
+        let file = Self::unopened(store_id, path, family, coverage, count)?;
+        file.is_room_for(&blocks).then(|| Self { blocks: OnceLock::from(blocks), ..file })
+    }
+
+    /// A file of which the catalog has what it covers, and its number of rows. Whoever touches it first
+    /// opens it.
+    pub(crate) fn put_off(
+        fs: &Arc<dyn Fs>,
+        path: &Path,
+        store_id: [u8; 16],
+        family: Family,
+        (coverage, count): (Coverage, usize),
+    ) -> Option<Self> {
+        let file = Self::unopened(store_id, path, family, coverage, count)?;
+        Some(Self { put_off: Some(Arc::clone(fs)), ..file })
+    }
+
+    fn unopened(
+        store_id: [u8; 16],
+        path: &Path,
+        family: Family,
+        coverage: Coverage,
+        count: usize,
+    ) -> Option<Self> {
         let fences_at = count.checked_mul(family.row_bytes())?.checked_next_multiple_of(BLOCK)?;
         let fences = count.div_ceil(family.rows_per_block());
         let filter_at = fences_at.checked_add(fences * 8)?.checked_next_multiple_of(BLOCK)?;
-        let lines = filter::lines(count);
-        if blocks.length() < filter_at.checked_add(lines * LINE)? {
-            return None;
+        Some(Self {
+            store_id,
+            path: path.to_owned(),
+            blocks: OnceLock::new(),
+            put_off: None,
+            family,
+            coverage,
+            count,
+            fences_at,
+            filter_at,
+            lines: filter::lines(count),
+            damaged: AtomicBool::new(false),
+        })
+    }
+
+    fn is_room_for(&self, blocks: &Blocks) -> bool {
+        blocks.length() >= self.filter_at.saturating_add(self.lines * LINE)
+    }
+
+    #[inline]
+    fn blocks(&self) -> Result<&Blocks> {
+        match self.blocks.get() {
+            Some(blocks) => Ok(blocks),
+            None => self.open_now(),
         }
-        let damaged = AtomicBool::new(false);
-        Some(Self { blocks, family, coverage, count, fences_at, filter_at, lines, damaged })
+    }
+
+    #[cold]
+    fn open_now(&self) -> Result<&Blocks> {
+        if patience::is_impatient() {
+            return Err(Error::WouldWait);
+        }
+        let opened = self.put_off.as_ref().and_then(|fs| {
+            let positions = self.positions().clone();
+            open_blocks(&**fs, &self.path, self.store_id, self.family, positions)
+        });
+        let same = opened.filter(|(blocks, coverage, count)| {
+            *coverage == self.coverage && *count == self.count && self.is_room_for(blocks)
+        });
+        let (blocks, ..) = same.ok_or_else(|| Error::StaleIndex { path: self.path.clone() })?;
+        Ok(self.blocks.get_or_init(|| blocks))
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.blocks.path()
+        &self.path
     }
 
     pub(crate) fn coverage(&self) -> &Coverage {
@@ -118,7 +173,7 @@ impl DirectoryFile {
     /// The words of a row, as far as `W` goes.
     pub(super) fn row<const W: usize>(&self, nth: usize) -> Result<[u64; W]> {
         let at = nth * self.family.row_bytes();
-        let bytes = self.blocks.get(at..at + W * 8)?;
+        let bytes = self.blocks()?.get(at..at + W * 8)?;
         Ok(std::array::from_fn(|word| u64_at(bytes, word * 8)))
     }
 
@@ -126,7 +181,7 @@ impl DirectoryFile {
     pub(super) fn rows(&self, block: usize) -> Result<&[u8]> {
         let end = self.count * self.family.row_bytes();
         let start = (block * BLOCK).min(end);
-        self.blocks.get(start..(start + BLOCK).min(end))
+        self.blocks()?.get(start..(start + BLOCK).min(end))
     }
 
     /// Hands over the rows that start with a hash, until `each` has enough.
@@ -149,9 +204,9 @@ impl DirectoryFile {
 
     /// Says that a hash will be looked for soon.
     pub(crate) fn expect(&self, hash: u64) {
-        if self.lines > 0 {
+        if let Some(blocks) = self.blocks.get().filter(|_| self.lines > 0) {
             let at = self.filter_at + filter::line_of(hash, self.lines) * LINE;
-            self.blocks.expect(at..at + LINE, None);
+            blocks.expect(at..at + LINE, None);
         }
     }
 
@@ -160,7 +215,7 @@ impl DirectoryFile {
             return Ok(true);
         }
         let at = self.filter_at + filter::line_of(hash, self.lines) * LINE;
-        Ok(filter::may_have(self.blocks.get(at..at + LINE)?, hash))
+        Ok(filter::may_have(self.blocks()?.get(at..at + LINE)?, hash))
     }
 
     /// The first row that is not below a hash.
@@ -182,8 +237,28 @@ impl DirectoryFile {
 
     fn fence(&self, nth: usize) -> Result<u64> {
         let at = self.fences_at + nth * 8;
-        Ok(u64_at(self.blocks.get(at..at + 8)?, 0))
+        Ok(u64_at(self.blocks()?.get(at..at + 8)?, 0))
     }
+}
+
+/// Opens the blocks of a file: them, what it covers, and its number of rows.
+fn open_blocks(
+    fs: &dyn Fs,
+    path: &Path,
+    store_id: [u8; 16],
+    family: Family,
+    positions: Range<u64>,
+) -> Option<(Blocks, Coverage, usize)> {
+    let salt = salt(store_id, family, &positions);
+    let (blocks, fields) = Blocks::open(fs, path, MAGIC, salt)?;
+    let mut reader = Reader::new(&fields);
+    if reader.u32()? != VERSION {
+        return None;
+    }
+    let last_frame_crc = reader.u32()?;
+    let (segment, end) = (reader.u64()?, reader.u64()?);
+    let count = usize::try_from(reader.u64()?).ok()?;
+    Some((blocks, Coverage { positions, segment, end, last_frame_crc }, count))
 }
 
 /// Writes a file of the directory from rows in ascending order.
