@@ -42,8 +42,7 @@ fn option(number: f64, default: u64) -> u64 {
 }
 
 /// Hands a group's outcomes to JavaScript with one wake-up.
-#[derive(Clone)]
-struct Outcomes(Arc<Mutex<Callback>>);
+struct Outcomes(Mutex<Callback>);
 
 impl std::fmt::Debug for Outcomes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -62,7 +61,7 @@ impl OutcomeSink for Outcomes {
 impl Outcomes {
     fn new(env: Env, callback: &Function<'_, Uint8Array, ()>) -> Result<Self> {
         let function = callback.build_threadsafe_function::<Uint8Array>().build()?;
-        let outcomes = Self(Arc::new(Mutex::new(function)));
+        let outcomes = Self(Mutex::new(function));
         outcomes.keep_alive(env, false)?;
         Ok(outcomes)
     }
@@ -79,7 +78,8 @@ impl Outcomes {
 #[derive(Clone)]
 struct Live {
     store: Arc<Store>,
-    outcomes: Outcomes,
+    /// One for all appends, so that those of a group are handed over together.
+    outcomes: Arc<Outcomes>,
 }
 
 /// A store. Closing lets go of the engine and of the callback, whenever the handle is collected.
@@ -97,7 +97,7 @@ pub struct NativeStore {
 pub struct Opened(Store, Outcomes);
 
 fn finish(opened: Opened) -> NativeStore {
-    let live = Live { store: Arc::new(opened.0), outcomes: opened.1 };
+    let live = Live { store: Arc::new(opened.0), outcomes: Arc::new(opened.1) };
     NativeStore {
         handle: point::register(&live.store),
         live: Mutex::new(Some(live)),
@@ -188,9 +188,8 @@ impl NativeStore {
     #[napi(catch_unwind)]
     pub fn submit(&self, submission: &[u8]) -> Result<()> {
         let live = self.live()?;
-        let sink = Arc::new(live.outcomes);
         let bytes = copied(&live.store, submission);
-        live.store.submit(bytes, sink).map_err(|error| to_js(&error))
+        live.store.submit(bytes, live.outcomes).map_err(|error| to_js(&error))
     }
 
     /// Hands over one packed append and waits for its outcome.
