@@ -1,5 +1,5 @@
-// Appends on their way: what one tick appends goes over in one native call, and its outcomes come
-// back packed, in the order of the calls.
+// Appends on their way: what one tick appends goes over together, in few native calls, and outcomes
+// come back packed, in the order of the appends.
 import type { NativeStore } from './binding.js'
 import { fromNative } from './errors.js'
 import { Outcomes } from './receipt.js'
@@ -7,8 +7,8 @@ import { Submission, type Written } from './submission.js'
 import type { Receipt } from './types.js'
 import { Wakeful } from './wakeful.js'
 
-// A tick that appends more than this does not wait for its end: the writer may as well begin.
-const FLUSH_BYTES = 4 * 1024 * 1024
+// So much is handed over before the tick has ended: the writer works on it while the rest is packed.
+const PART_BYTES = 6 * 1024
 const DEFAULT_MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 
 type Resolve = (receipt: Receipt) => void
@@ -45,6 +45,8 @@ export class AppendQueue {
   #first = 0
   #unsent = 0
   #scheduled = false
+  // The engine was told that more follows, or has handed outcomes over: it waits for a last submission.
+  #isAwaited = false
   #onDrained: (() => void) | undefined
   readonly #wakeful = new Wakeful(() => this.#pending.length > this.#first)
 
@@ -53,10 +55,19 @@ export class AppendQueue {
     this.flush()
   }
 
+  readonly #schedule = (): void => {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    process.nextTick(this.#flushTick)
+  }
+
   /** Given to the native store when it opens. */
   readonly onOutcomes = (bytes: Uint8Array): void => {
     const outcomes = new Outcomes(bytes)
     for (; !outcomes.atEnd; outcomes.next()) this.#settle(outcomes)
+    this.#isAwaited = true
+    // Behind those who are called back now, who may append again.
+    queueMicrotask(this.#schedule)
   }
 
   constructor(maxPayloadBytes: number) {
@@ -85,11 +96,8 @@ export class AppendQueue {
     pending.reject = capturedReject
     if (this.#pending.length === this.#first) this.#native?.ref()
     this.#pending.push(pending)
-    if (this.#submission.packer.at >= FLUSH_BYTES) this.flush()
-    else if (!this.#scheduled) {
-      this.#scheduled = true
-      process.nextTick(this.#flushTick)
-    }
+    if (this.#submission.packer.at >= PART_BYTES) this.#submit(true)
+    this.#schedule()
     return promise
   }
 
@@ -113,10 +121,15 @@ export class AppendQueue {
 
   /** Hands over what has been encoded. */
   flush(): void {
+    if (this.#submission.packer.at > 0 || this.#isAwaited) this.#submit(false)
+  }
+
+  #submit(more: boolean): void {
     const { packer, busy } = this.#submission
-    if (packer.at === 0 || busy) return
+    if (busy) return
+    this.#isAwaited = more
     try {
-      this.#native?.submit(packer.written())
+      this.#native?.submit(packer.written(), more)
     } catch (error) {
       this.#rejectUnsent(fromNative(error))
     } finally {

@@ -25,7 +25,7 @@ export interface NativeVerify {
 
 export interface NativeStore {
   info(): string
-  submit(submission: Uint8Array): void
+  submit(submission: Uint8Array, more: boolean): void
   appendSync(submission: Uint8Array): Uint8Array
   ref(): void
   unref(): void

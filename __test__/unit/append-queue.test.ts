@@ -19,13 +19,47 @@ beforeEach(() => {
 
 describe('appends', () => {
   test('of one tick go over in one call, in their order', async () => {
-    for (let i = 0; i < 1000; i++) void queue.append(event(`e${i}`), undefined)
+    for (let i = 0; i < 10; i++) void queue.append(event(`e${i}`), undefined)
     expect(native.submissions).toHaveLength(0)
     await tick()
     expect(native.submissions).toHaveLength(1)
-    expect(entities(native.submissions[0])).toEqual(Array.from({ length: 1000 }, (_, i) => `e${i}`))
+    expect(entities(native.submissions[0])).toEqual(Array.from({ length: 10 }, (_, i) => `e${i}`))
     void queue.append(event('later'), undefined)
     await tick()
+    expect(native.submissions).toHaveLength(2)
+  })
+
+  test('of one tick go over in parts if they are many, and the engine knows when they end', async () => {
+    for (let i = 0; i < 1000; i++) void queue.append(event(`e${i}`), undefined)
+    expect(native.submissions.length).toBeGreaterThan(1)
+    expect(native.isMoreAnnounced).toBe(true)
+    await tick()
+    expect(native.isMoreAnnounced).toBe(false)
+    const all = Array.from({ length: 1000 }, (_, i) => `e${i}`)
+    expect(native.submissions.flatMap(entities)).toEqual(all)
+  })
+
+  test('that follow outcomes go over together, and if there are none the engine is told', async () => {
+    const again = async (entity: string) => {
+      await queue.append(event(entity), undefined)
+      await Promise.resolve()
+      void queue.append(event(entity), undefined)
+    }
+    const callers = Promise.all([again('a'), again('b')])
+    await tick()
+    native.isMoreAnnounced = true
+    queue.onOutcomes(packOutcomes([{ sequence: 0 }, { sequence: 1 }]))
+    await callers
+    await tick()
+    expect(native.isMoreAnnounced).toBe(false)
+    expect(native.submissions.map(entities)).toEqual([
+      ['a', 'b'],
+      ['a', 'b'],
+    ])
+    native.isMoreAnnounced = true
+    queue.onOutcomes(packOutcomes([{ sequence: 2 }, { sequence: 3 }]))
+    await tick()
+    expect(native.isMoreAnnounced).toBe(false)
     expect(native.submissions).toHaveLength(2)
   })
 

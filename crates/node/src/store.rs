@@ -56,6 +56,10 @@ impl OutcomeSink for Outcomes {
         // Fails only while the environment goes away, and then nobody waits any more.
         self.0.lock().call(packed, ThreadsafeFunctionCallMode::NonBlocking);
     }
+
+    fn answers(&self) -> bool {
+        true
+    }
 }
 
 impl Outcomes {
@@ -184,12 +188,13 @@ impl NativeStore {
         }
     }
 
-    /// Hands packed appends to the writer.
+    /// Hands packed appends to the writer; `more` announces that others follow at once. Each call of the
+    /// outcomes' callback has to be answered by such a call, if only with nothing.
     #[napi(catch_unwind)]
-    pub fn submit(&self, submission: &[u8]) -> Result<()> {
+    pub fn submit(&self, submission: &[u8], more: bool) -> Result<()> {
         let live = self.live()?;
         let bytes = copied(&live.store, submission);
-        live.store.submit(bytes, live.outcomes).map_err(|error| to_js(&error))
+        live.store.submit(bytes, live.outcomes, more).map_err(|error| to_js(&error))
     }
 
     /// Hands over one packed append and waits for its outcome.
