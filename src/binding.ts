@@ -26,6 +26,9 @@ export interface NativeVerify {
 export interface NativeStore {
   info(): string
   submit(submission: Uint8Array, more: boolean): void
+  stage(part: Uint8Array): void
+  submitStaged(more: boolean): void
+  unstage(): void
   appendSync(submission: Uint8Array): Uint8Array
   ref(): void
   unref(): void

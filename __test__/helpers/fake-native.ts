@@ -73,6 +73,22 @@ export class FakeNative {
   readonly countsAtOnce: number[] = []
   previousLinks = new Uint8Array(32)
 
+  readonly staged: Buffer[] = []
+
+  stage(part: Uint8Array): void {
+    this.staged.push(Buffer.from(part))
+  }
+
+  unstage(): void {
+    this.staged.length = 0
+  }
+
+  submitStaged(more: boolean): void {
+    const append = Buffer.concat(this.staged.splice(0))
+    append.writeUInt32LE(append.length, 0)
+    this.submit(append, more)
+  }
+
   submit(bytes: Uint8Array, more: boolean): void {
     if (this.submitError !== undefined) throw this.submitError
     this.isMoreAnnounced = more

@@ -93,6 +93,8 @@ pub struct NativeStore {
     live: Mutex<Option<Live>>,
     /// The read that `read_now` began or was to begin.
     begun: Mutex<Option<Arc<Read>>>,
+    /// The parts so far of an append that comes in parts.
+    staged: Mutex<Vec<u8>>,
     /// What `info` says after closing.
     last_info: Mutex<String>,
 }
@@ -106,6 +108,7 @@ fn finish(opened: Opened) -> NativeStore {
         handle: point::register(&live.store),
         live: Mutex::new(Some(live)),
         begun: Mutex::default(),
+        staged: Mutex::default(),
         last_info: Mutex::default(),
     }
 }
@@ -195,6 +198,33 @@ impl NativeStore {
         let live = self.live()?;
         let bytes = copied(&live.store, submission);
         live.store.submit(bytes, live.outcomes, more).map_err(|error| to_js(&error))
+    }
+
+    /// Takes a part of an append that is too long to be packed in one turn of the event loop.
+    #[napi(catch_unwind)]
+    pub fn stage(&self, part: &[u8]) -> Result<()> {
+        let live = self.live()?;
+        let mut staged = self.staged.lock();
+        if staged.is_empty() {
+            *staged = live.store.submission_buffer();
+        }
+        staged.extend_from_slice(part);
+        Ok(())
+    }
+
+    /// Hands the append over whose last part was staged; `more` is as for `submit`.
+    #[napi(catch_unwind)]
+    pub fn submit_staged(&self, more: bool) -> Result<()> {
+        let mut append = std::mem::take(&mut *self.staged.lock());
+        tetralog_core::set_length(&mut append);
+        let live = self.live()?;
+        live.store.submit(append, live.outcomes, more).map_err(|error| to_js(&error))
+    }
+
+    /// Forgets what was staged.
+    #[napi(catch_unwind)]
+    pub fn unstage(&self) {
+        self.staged.lock().clear();
     }
 
     /// Hands over one packed append and waits for its outcome.
