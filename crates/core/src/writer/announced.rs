@@ -24,9 +24,13 @@ impl Announced {
         self.more.store(more, Ordering::Release);
     }
 
+    pub(super) fn is_set(&self) -> bool {
+        self.more.load(Ordering::Acquire)
+    }
+
     /// Whether it makes sense to wait now.
     pub(super) fn is_credible(&self) -> bool {
-        if !self.more.load(Ordering::Acquire) {
+        if !self.is_set() {
             return false;
         }
         let left = self.skipped.load(Ordering::Relaxed);
@@ -37,7 +41,7 @@ impl Announced {
     /// Waits, without sleeping, until something has come or nothing is announced any more.
     pub(super) fn wait(&self, has_come: impl Fn() -> bool) {
         let until = Instant::now() + PATIENCE;
-        while self.more.load(Ordering::Acquire) && !has_come() {
+        while self.is_set() && !has_come() {
             if Instant::now() >= until {
                 self.more.store(false, Ordering::Relaxed);
                 let doublings = self.disappointments.load(Ordering::Relaxed).min(MOST_DOUBLINGS);

@@ -13,9 +13,11 @@ use crate::error::{Error, Result};
 /// Waking a sleeping thread takes tens of microseconds, and after an outcome the next append often
 /// comes sooner than that: so one thread looks for it so long before it sleeps.
 const SPIN: Duration = Duration::from_micros(100);
+/// As long as the next append is announced: many callers take longer to make theirs.
+const ANNOUNCED_SPIN: Duration = Duration::from_micros(300);
 
 /// Memory kept for the bytes of coming submissions: fresh memory costs more than the copy into it.
-const KEPT_BUFFERS: usize = 2;
+const KEPT_BUFFERS: usize = 16;
 const KEPT_BYTES: usize = 9 << 20;
 
 /// Looking without sleeping makes sense only where others can work meanwhile. Asked once: the answer is
@@ -176,7 +178,8 @@ impl Queue {
     /// Takes a submission's buffer back.
     pub(super) fn give_back(&self, mut buffer: Vec<u8>) {
         let mut buffers = self.buffers.lock();
-        if buffers.len() < KEPT_BUFFERS && buffer.capacity() <= KEPT_BYTES {
+        let kept: usize = buffers.iter().map(Vec::capacity).sum();
+        if buffers.len() < KEPT_BUFFERS && kept + buffer.capacity() <= KEPT_BYTES {
             buffer.clear();
             buffers.push(buffer);
         }
@@ -267,11 +270,12 @@ impl Queue {
         if !*SEVERAL_CORES || self.spinning.swap(true, Ordering::AcqRel) {
             return;
         }
-        let until = Instant::now() + SPIN;
+        let start = Instant::now();
         let is_over = || {
+            let longest = if self.announced.is_set() { ANNOUNCED_SPIN } else { SPIN };
             self.ready.load(Ordering::Acquire)
                 || self.attended.load(Ordering::Acquire)
-                || Instant::now() >= until
+                || start.elapsed() >= longest
         };
         while !is_over() {
             for _ in 0..32 {
