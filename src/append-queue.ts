@@ -10,7 +10,7 @@ import type { Receipt } from './types.js'
 import { Wakeful } from './wakeful.js'
 
 // So much is handed over before the tick has ended: the writer works on it while the rest is packed.
-const PART_BYTES = 6 * 1024
+const PART_BYTES = 3 * 1024
 const NOTHING = new Uint8Array(0)
 const DEFAULT_MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 
