@@ -26,7 +26,7 @@ export interface NativeVerify {
 export interface NativeStore {
   info(): string
   submit(submission: Uint8Array, more: boolean): void
-  stage(part: Uint8Array): void
+  stage(part: Uint8Array, expected: number): void
   submitStaged(more: boolean): void
   unstage(): void
   appendSync(submission: Uint8Array): Uint8Array

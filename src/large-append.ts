@@ -6,6 +6,8 @@ import type { Pace, Remainder, Submission } from './submission.js'
 
 // Copied in one turn; into fresh memory that takes a third of a millisecond.
 const COPIED_BYTES = 1024 * 1024
+// Room for events that are longer than the first ones: moving the parts to a larger place takes long.
+const RESERVE = 1.125
 
 export type Staging = Pick<NativeStore, 'submit' | 'stage' | 'submitStaged' | 'unstage'>
 
@@ -28,7 +30,8 @@ export class LargeAppend {
   precede(native: Staging): void {
     const { packer } = this.submission
     if (this.#before > 0) native.submit(packer.bytes.subarray(0, this.#before), false)
-    native.stage(packer.bytes.subarray(this.#before, packer.at))
+    const expected = this.submission.expectedBytes * RESERVE
+    native.stage(packer.bytes.subarray(this.#before, packer.at), expected)
     this.#before = 0
     this.#staged()
   }
@@ -48,7 +51,7 @@ export class LargeAppend {
   #packSome(native: Staging, pace: Pace | undefined): void {
     const { packer } = this.submission
     this.#isPacked = this.submission.resume(pace)
-    native.stage(packer.written())
+    native.stage(packer.written(), 0)
     this.#staged()
   }
 
@@ -63,7 +66,7 @@ export class LargeAppend {
       throw invalidArgument(argument, 'was changed before its append had settled')
     }
     const end = Math.min(this.#copied + COPIED_BYTES, length)
-    native.stage(bytes.subarray(this.#copied, end))
+    native.stage(bytes.subarray(this.#copied, end), 0)
     this.#copied = end
     if (end === length) this.#remainder = undefined
   }

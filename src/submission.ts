@@ -141,6 +141,12 @@ export class Submission {
     }
   }
 
+  /** About how many bytes the append that has paused for the first time will have. */
+  get expectedBytes(): number {
+    const share = this.#before / (this.#before + this.#events.length) || 1
+    return (this.packer.at - this.#start) / share + (this.#remainder?.length ?? 0)
+  }
+
   /** What the pause has left over, to be copied behind the buffer. */
   takeRemainder(): Remainder | undefined {
     const remainder = this.#remainder

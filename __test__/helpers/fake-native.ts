@@ -75,7 +75,7 @@ export class FakeNative {
 
   readonly staged: Buffer[] = []
 
-  stage(part: Uint8Array): void {
+  stage(part: Uint8Array, _expected: number): void {
     this.staged.push(Buffer.from(part))
   }
 

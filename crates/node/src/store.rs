@@ -25,6 +25,9 @@ type Callback = ThreadsafeFunction<Uint8Array, (), Uint8Array, Status, false, fa
 /// Memory of JavaScript that a call fills. (By this name, because napi takes `&mut` for a class.)
 pub type Out<'a> = &'a mut [u8];
 
+/// More than this is not reserved, whatever is expected: a frame is not longer.
+const EXPECTED_MAX: usize = 64 << 20;
+
 /// What reading at once gives if it would have to wait: another thread has to read then.
 pub const WOULD_WAIT: i32 = -1;
 
@@ -200,13 +203,16 @@ impl NativeStore {
         live.store.submit(bytes, live.outcomes, more).map_err(|error| to_js(&error))
     }
 
-    /// Takes a part of an append that is too long to be packed in one turn of the event loop.
+    /// Takes a part of an append that is too long to be packed in one turn of the event loop. With the first
+    /// one comes about how many bytes there will be.
     #[napi(catch_unwind)]
-    pub fn stage(&self, part: &[u8]) -> Result<()> {
+    pub fn stage(&self, part: &[u8], expected: f64) -> Result<()> {
         let live = self.live()?;
         let mut staged = self.staged.lock();
         if staged.is_empty() {
             *staged = live.store.submission_buffer();
+            let expected = usize::try_from(whole(expected)).unwrap_or(0).min(EXPECTED_MAX);
+            staged.reserve(expected);
         }
         staged.extend_from_slice(part);
         Ok(())
