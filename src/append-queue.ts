@@ -1,14 +1,17 @@
-// Appends on their way: what one tick appends goes over in one native call, and its outcomes come
-// back packed, in the order of the calls.
+// Appends on their way: what one tick appends goes over together, in few native calls, and outcomes
+// come back packed, in the order of the appends.
 import type { NativeStore } from './binding.js'
-import { fromNative } from './errors.js'
+import { fromNative, invalidArgument } from './errors.js'
+import { LargeAppend } from './large-append.js'
 import { Outcomes } from './receipt.js'
 import { Submission, type Written } from './submission.js'
+import { turn } from './turn.js'
 import type { Receipt } from './types.js'
 import { Wakeful } from './wakeful.js'
 
-// A tick that appends more than this does not wait for its end: the writer may as well begin.
-const FLUSH_BYTES = 4 * 1024 * 1024
+// So much is handed over before the tick has ended: the writer works on it while the rest is packed.
+const PART_BYTES = 3 * 1024
+const NOTHING = new Uint8Array(0)
 const DEFAULT_MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 
 type Resolve = (receipt: Receipt) => void
@@ -20,10 +23,18 @@ class Pending implements Written {
   entities: string | string[] = ''
   resolve: Resolve | undefined
   reject: Reject | undefined
+  /** It was refused before the engine had seen it: there will be no outcome. */
+  isRefused = false
 
   constructor(sequence: number) {
     this.sequence = sequence
   }
+}
+
+/** An append that is packed over several turns; it holds up those behind it. */
+interface Paused {
+  readonly large: LargeAppend
+  readonly pending: Pending
 }
 
 // One executor for every promise: a closure per append would cost more than packing the event.
@@ -34,18 +45,30 @@ function capture(resolve: Resolve, reject: Reject): void {
   capturedReject = reject
 }
 
-type Native = Pick<NativeStore, 'submit' | 'appendSync' | 'ref' | 'unref'>
+type Native = Pick<
+  NativeStore,
+  'submit' | 'stage' | 'submitStaged' | 'unstage' | 'appendSync' | 'ref' | 'unref'
+>
 
 export class AppendQueue {
-  readonly #submission: Submission
+  readonly #maxPayloadBytes: number
+  #submission: Submission
+  // Used again, because fresh memory costs more than the copy into it.
+  #spare: Submission | undefined
   #native: Native | undefined
   #sequence = 0
   // Settled from the front; the gap before #first is closed when it is worth it.
   #pending: Pending[] = []
   #first = 0
+  // The first append that the engine does not have yet.
   #unsent = 0
+  // The first of them is under way; the others wait for it, and so does what is in #submission.
+  #paused: Paused[] = []
   #scheduled = false
+  // The engine was told that more follows, or has handed outcomes over: it waits for a last submission.
+  #isAwaited = false
   #onDrained: (() => void) | undefined
+  #onHandedOver: (() => void)[] = []
   readonly #wakeful = new Wakeful(() => this.#pending.length > this.#first)
 
   readonly #flushTick = (): void => {
@@ -53,16 +76,32 @@ export class AppendQueue {
     this.flush()
   }
 
+  readonly #schedule = (): void => {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    process.nextTick(this.#flushTick)
+  }
+
+  readonly #nextTurn = (): void => {
+    if (this.#paused.length === 0) return
+    this.#proceed(true)
+    if (this.#paused.length > 0) setImmediate(this.#nextTurn)
+  }
+
   /** Given to the native store when it opens. */
   readonly onOutcomes = (bytes: Uint8Array): void => {
     const outcomes = new Outcomes(bytes)
     for (; !outcomes.atEnd; outcomes.next()) this.#settle(outcomes)
+    this.#isAwaited = true
+    // Behind those who are called back now, who may append again.
+    queueMicrotask(this.#schedule)
   }
 
   constructor(maxPayloadBytes: number) {
-    this.#submission = new Submission(
-      Number.isNaN(maxPayloadBytes) ? DEFAULT_MAX_PAYLOAD_BYTES : maxPayloadBytes,
-    )
+    this.#maxPayloadBytes = Number.isNaN(maxPayloadBytes)
+      ? DEFAULT_MAX_PAYLOAD_BYTES
+      : maxPayloadBytes
+    this.#submission = new Submission(this.#maxPayloadBytes)
   }
 
   attach(native: Native): void {
@@ -79,24 +118,32 @@ export class AppendQueue {
   }
 
   append(events: unknown, options: unknown): Promise<Receipt> {
-    const pending = this.#encode(events, options)
+    const submission = this.#submission
+    const before = submission.packer.at
+    const pending = new Pending(this.#sequence)
+    const isPacked = submission.append(pending, this.#sequence, events, options, turn)
+    this.#sequence = (this.#sequence + 1) >>> 0
     const promise = new Promise<Receipt>(capture)
     pending.resolve = capturedResolve
     pending.reject = capturedReject
     if (this.#pending.length === this.#first) this.#native?.ref()
     this.#pending.push(pending)
-    if (this.#submission.packer.at >= FLUSH_BYTES) this.flush()
-    else if (!this.#scheduled) {
-      this.#scheduled = true
-      process.nextTick(this.#flushTick)
-    }
+    if (!isPacked) this.#pause(new LargeAppend(submission, before), pending)
+    else if (submission.packer.at >= PART_BYTES) this.#submit(true)
+    this.#schedule()
     return promise
   }
 
   /** Blocks until the append is durable; what was appended before it goes before it. */
   appendSync(events: unknown, options: unknown): Receipt {
+    if (this.#paused[0]?.large.submission.busy === true) {
+      throw invalidArgument('events', 'cannot be appended by a getter of an event of an append')
+    }
+    while (this.#paused.length > 0) this.#proceed(false)
     this.flush()
-    const pending = this.#encode(events, options)
+    const pending = new Pending(this.#sequence)
+    this.#submission.append(pending, this.#sequence, events, options)
+    this.#sequence = (this.#sequence + 1) >>> 0
     const { packer } = this.#submission
     let bytes: Uint8Array
     try {
@@ -111,19 +158,18 @@ export class AppendQueue {
     return outcomes.receipt(pending.entities)
   }
 
-  /** Hands over what has been encoded. */
+  /** Hands over what has been packed. */
   flush(): void {
-    const { packer, busy } = this.#submission
-    if (packer.at === 0 || busy) return
-    try {
-      this.#native?.submit(packer.written())
-    } catch (error) {
-      this.#rejectUnsent(fromNative(error))
-    } finally {
-      packer.reset()
-    }
-    this.#unsent = this.#pending.length
-    this.#wakeful.stay()
+    if (this.#submission.packer.at > 0 || this.#isAwaited) this.#submit(false)
+  }
+
+  /** When the engine has every append so far. */
+  handedOver(): Promise<void> {
+    this.flush()
+    if (this.#paused.length === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onHandedOver.push(resolve)
+    })
   }
 
   /** When every append so far has settled. */
@@ -134,16 +180,95 @@ export class AppendQueue {
     })
   }
 
-  #encode(events: unknown, options: unknown): Pending {
-    const pending = new Pending(this.#sequence)
-    this.#submission.append(pending, this.#sequence, events, options)
-    this.#sequence = (this.#sequence + 1) >>> 0
-    return pending
+  #submit(more: boolean): void {
+    const { packer, busy } = this.#submission
+    if (busy) return
+    if (this.#paused.length > 0) {
+      this.#answer()
+      return
+    }
+    this.#isAwaited = more
+    try {
+      this.#native?.submit(packer.written(), more)
+    } catch (error) {
+      this.#rejectUnsent(fromNative(error))
+    } finally {
+      packer.reset()
+    }
+    this.#unsent = this.#sequence
+    this.#wakeful.stay()
+  }
+
+  /** Tells the engine not to wait for what comes next. */
+  #answer(): void {
+    if (!this.#isAwaited) return
+    this.#isAwaited = false
+    this.#native?.submit(NOTHING, false)
+  }
+
+  #pause(large: LargeAppend, pending: Pending): void {
+    this.#submission = this.#spare ?? new Submission(this.#maxPayloadBytes)
+    this.#spare = undefined
+    this.#paused.push({ large, pending })
+    if (this.#paused.length > 1) return
+    this.#begin()
+    setImmediate(this.#nextTurn)
+  }
+
+  /** Hands over what stands before the first of those that have paused. */
+  #begin(): void {
+    const [first] = this.#paused
+    if (first === undefined || this.#native === undefined) return
+    try {
+      first.large.precede(this.#native)
+      this.#unsent = first.pending.sequence
+    } catch (error) {
+      this.#rejectUnsent(fromNative(error))
+    }
+  }
+
+  /** Goes on with the first of those that have paused; when it is done, the next one begins. */
+  #proceed(isPaced: boolean): void {
+    const [first] = this.#paused
+    if (first === undefined || this.#native === undefined) return
+    try {
+      if (!first.large.proceed(this.#native, isPaced ? turn : undefined)) return
+    } catch (error) {
+      this.#native.unstage()
+      this.#refuse(first.pending, fromNative(error))
+    }
+    this.#unsent = (first.pending.sequence + 1) >>> 0
+    this.#paused.shift()
+    this.#spare = first.large.submission
+    if (this.#paused.length > 0) this.#begin()
+    else this.#resumeOthers()
+  }
+
+  #resumeOthers(): void {
+    this.flush()
+    for (const resolve of this.#onHandedOver.splice(0)) resolve()
+  }
+
+  #refuse(pending: Pending, error: unknown): void {
+    pending.isRefused = true
+    pending.reject?.(error)
+    this.#afterSettling()
   }
 
   #rejectUnsent(error: unknown): void {
-    for (const { reject } of this.#pending.splice(this.#unsent)) reject?.(error)
+    const pending = this.#pending
+    let from = pending.length
+    while (from > this.#first && this.#isUnsent(pending[from - 1])) from--
+    if (this.#paused.length > 0) this.#native?.unstage()
+    this.#paused.length = 0
+    for (const { reject } of pending.splice(from)) reject?.(error)
     this.#afterSettling()
+    for (const resolve of this.#onHandedOver.splice(0)) resolve()
+  }
+
+  /** Sequence numbers start over after 2^32: what counts is the distance. */
+  #isUnsent(pending: Pending | undefined): boolean {
+    return pending !== undefined && ((pending.sequence - this.#unsent) | 0) >= 0
   }
 
   #settle(outcomes: Outcomes): void {
@@ -158,15 +283,14 @@ export class AppendQueue {
   }
 
   #afterSettling(): void {
+    while (this.#pending[this.#first]?.isRefused === true) this.#first++
     if (this.#first === this.#pending.length) {
       this.#pending.length = 0
-      this.#unsent = 0
       this.#first = 0
       this.#native?.unref()
       this.#onDrained?.()
     } else if (this.#first >= 1024 && this.#first * 2 >= this.#pending.length) {
       this.#pending.splice(0, this.#first)
-      this.#unsent -= this.#first
       this.#first = 0
     }
   }

@@ -25,7 +25,10 @@ export interface NativeVerify {
 
 export interface NativeStore {
   info(): string
-  submit(submission: Uint8Array): void
+  submit(submission: Uint8Array, more: boolean): void
+  stage(part: Uint8Array, expected: number): void
+  submitStaged(more: boolean): void
+  unstage(): void
   appendSync(submission: Uint8Array): Uint8Array
   ref(): void
   unref(): void

@@ -40,6 +40,8 @@ export class Outcomes {
   }
 
   receipt(entities: string | readonly string[]): Receipt {
+    // A getter of each object's own costs ten times as much as a map of one entity.
+    if (typeof entities === 'string') return this.#receiptOfOne(entities)
     const view = this.#view
     const at = this.#at
     let versions: ReadonlyMap<string, number> | undefined
@@ -50,11 +52,29 @@ export class Outcomes {
       lastVersion: view.getFloat64(at + HEADER + 24, true),
       count: view.getUint32(at + 12, true),
       duplicate: view.getUint8(at + 8) === STATUS_DUPLICATE,
-      // Few ask for it, and making a map costs more than all the rest.
+      // Few ask for it, and a map of many entities costs more than all the rest.
       get versions(): ReadonlyMap<string, number> {
         versions ??= versionsOf(view, at, entities)
         return versions
       },
+    }
+  }
+
+  #receiptOfOne(entity: string): Receipt {
+    const view = this.#view
+    const at = this.#at
+    const count = view.getUint32(at + 12, true)
+    const lastVersion = view.getFloat64(at + HEADER + 24, true)
+    const versions = new Map<string, number>()
+    if (count > 0) versions.set(entity, lastVersion)
+    return {
+      position: view.getFloat64(at + HEADER, true),
+      lastPosition: view.getFloat64(at + HEADER + 8, true),
+      version: view.getFloat64(at + HEADER + 16, true),
+      lastVersion,
+      count,
+      duplicate: view.getUint8(at + 8) === STATUS_DUPLICATE,
+      versions,
     }
   }
 }
@@ -62,14 +82,9 @@ export class Outcomes {
 function versionsOf(
   view: DataView,
   at: number,
-  entities: string | readonly string[],
+  entities: readonly string[],
 ): ReadonlyMap<string, number> {
   const versions = new Map<string, number>()
-  if (typeof entities === 'string') {
-    const count = view.getUint32(at + 12, true)
-    if (count > 0) versions.set(entities, view.getFloat64(at + HEADER + 24, true))
-    return versions
-  }
   for (const [index, entity] of entities.entries()) {
     versions.set(entity, view.getFloat64(at + HEADER + 40 + index * 8, true))
   }

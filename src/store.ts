@@ -209,8 +209,11 @@ export class Store implements AsyncDisposable {
 
   /**
    * Appends one event or a batch, all or nothing. Resolves when it is as durable as the store's
-   * `durability` says; appends settle in the order of the calls. Everything is copied before the
-   * call returns, so what was passed may be changed then.
+   * `durability` says; appends settle in the order of the calls.
+   *
+   * Up to 256 events, or a MiB, are copied before the call returns, and may be changed then. A larger
+   * append may be copied over several turns of the event loop, so that none of them takes long: its
+   * events, and the bytes in them, must stay as they are until it settles. (The list may change.)
    *
    * An append whose ids are all stored already is answered with the original receipt and
    * `duplicate: true`: so after an unknown outcome, append the same ids again.
@@ -458,7 +461,7 @@ export class Store implements AsyncDisposable {
   async sync(): Promise<void> {
     try {
       const { native } = this.#session
-      this.#queue.flush()
+      await this.#queue.handedOver()
       await native.sync()
     } catch (error) {
       throw fromNative(error)
@@ -476,8 +479,9 @@ export class Store implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#readInfo()
-    this.#queue.flush()
+    const handedOver = this.#queue.handedOver()
     const native = this.#session.close()
+    await handedOver
     try {
       await native.close()
     } catch (error) {

@@ -1,5 +1,5 @@
-// Appends, encoded one after another into one growing buffer. An append is encoded whole or not at
-// all, and every byte is copied before the call returns.
+// Appends, encoded one after another into one growing buffer, each of them whole or not at all. A large one
+// can pause, so that the event loop gets its turn, and goes on where it was.
 import { isDateValue, writeDate } from './clock.js'
 import { invalidArgument, limitExceeded, wrapThrown } from './errors.js'
 import { EXPECT_NOT_GIVEN, EXPECT_VERSION, expectationKind } from './expectation.js'
@@ -25,6 +25,15 @@ const METADATA_BYTES = 1
 const METADATA_JSON = 2
 
 const MAX_EVENTS = 65_536
+
+// So much is encoded without a pause, so that the caller may change it when the call returns.
+const UNPAUSED_EVENTS = 256
+const UNPAUSED_BYTES = 1024 * 1024
+// Events between two looks at the clock.
+const STEP_EVENTS = 32
+
+const NO_EVENTS: readonly unknown[] = []
+
 const HARD_PAYLOAD_LIMIT = 48 * 1024 * 1024
 
 const OPTION_KEYS = ['expect', 'unless', 'durability'] as const
@@ -48,6 +57,18 @@ export interface Written {
   entities: string | string[]
 }
 
+/** Says when it is somebody else's turn. */
+export interface Pace {
+  isOver(): boolean
+}
+
+/** Bytes that come behind what is encoded, and are not copied there. */
+export interface Remainder {
+  readonly bytes: Uint8Array
+  readonly length: number
+  readonly argument: string
+}
+
 export class Submission {
   readonly packer = new Packer()
   readonly #json = new JsonWriter(this.packer)
@@ -56,6 +77,17 @@ export class Submission {
   #expectGiven = false
   #withIds = false
   #index = -1
+  // Of the append that is being encoded: where its header is, its events, and how many are done.
+  #start = 0
+  #written: Written = { entities: '' }
+  #events: readonly unknown[] = NO_EVENTS
+  #done = 0
+  // Events that are in #events no more: those encoded before the first pause.
+  #before = 0
+  #entities: string[] | undefined
+  #canPause = false
+  #hasPaused = false
+  #remainder: Remainder | undefined
 
   constructor(maxPayloadBytes: number) {
     this.#maxPayloadBytes = maxPayloadBytes
@@ -66,40 +98,147 @@ export class Submission {
     return this.#busy
   }
 
-  /** Adds one append; on any error the buffer is as it was. */
-  append(written: Written, sequence: number, events: unknown, options: unknown): void {
+  /**
+   * Adds one append; on any error the buffer is as it was. With a pace it may pause, and gives false
+   * then: what is in the buffer can be taken away, what remains comes behind it, and `resume` goes on.
+   */
+  append(
+    written: Written,
+    sequence: number,
+    events: unknown,
+    options: unknown,
+    pace?: Pace,
+  ): boolean {
     if (this.#busy) {
       throw invalidArgument(
         'events',
         'cannot be appended by a getter or a toJSON() of an event that is being appended',
       )
     }
-    const start = this.packer.at
+    this.#start = this.packer.at
     this.#busy = true
     this.#index = -1
     try {
-      this.#append(written, sequence, events, options)
+      this.#header(sequence, options)
+      return this.#begin(written, events, pace)
     } catch (error) {
-      this.packer.at = start
-      throw wrapThrown(this.#index < 0 ? 'options' : `events[${this.#index}]`, error)
+      throw this.#undone(error)
     } finally {
       this.#busy = false
     }
   }
 
-  #append(written: Written, sequence: number, events: unknown, options: unknown): void {
+  /** Goes on with the append that paused: false if it pauses again. The buffer was emptied meanwhile. */
+  resume(pace?: Pace): boolean {
+    this.#start = this.packer.at
+    this.#busy = true
+    try {
+      return this.#encode(pace)
+    } catch (error) {
+      throw this.#undone(error)
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  /** About how many bytes the append that has paused for the first time will have. */
+  get expectedBytes(): number {
+    const share = this.#before / (this.#before + this.#events.length) || 1
+    return (this.packer.at - this.#start) / share + (this.#remainder?.length ?? 0)
+  }
+
+  /** What the pause has left over, to be copied behind the buffer. */
+  takeRemainder(): Remainder | undefined {
+    const remainder = this.#remainder
+    this.#remainder = undefined
+    return remainder
+  }
+
+  #undone(error: unknown): Error {
+    this.packer.at = this.#start
+    this.#events = NO_EVENTS
+    this.#remainder = undefined
+    return wrapThrown(this.#index < 0 ? 'options' : `events[${this.#index}]`, error)
+  }
+
+  #header(sequence: number, options: unknown): void {
     const { packer } = this
-    const start = packer.at
+    const start = this.#start
     packer.reserve(APPEND_HEADER)
     packer.zeros(start, APPEND_HEADER)
     packer.at += APPEND_HEADER
+    packer.view.setUint32(start + 4, sequence, true)
     this.#expectGiven = false
     if (options !== undefined) this.#options(start, options)
-    const count = this.#events(written, events)
-    const { view } = packer
-    view.setUint32(start, packer.at - start, true)
-    view.setUint32(start + 4, sequence, true)
-    view.setUint32(start + 20, count, true)
+  }
+
+  #begin(written: Written, events: unknown, pace: Pace | undefined): boolean {
+    this.#written = written
+    this.#canPause = pace !== undefined
+    this.#hasPaused = false
+    this.#entities = undefined
+    this.#done = 0
+    this.#before = 0
+    const { packer } = this
+    if (!Array.isArray(events)) {
+      packer.view.setUint32(this.#start + 20, 1, true)
+      this.#events = NO_EVENTS
+      written.entities = this.#event(events, 0)
+      return this.#remainder === undefined ? this.#end() : this.#pause()
+    }
+    const count = events.length
+    if (count > MAX_EVENTS) throw limitExceeded('events', 'events', MAX_EVENTS, count)
+    packer.view.setUint32(this.#start + 20, count, true)
+    this.#events = events
+    if (this.#encode(pace)) return true
+    // Whatever the caller does with the list now.
+    this.#events = events.slice(this.#done)
+    this.#before = this.#done
+    this.#done = 0
+    return false
+  }
+
+  /** The events that are left; false if it pauses before the last one. */
+  #encode(pace: Pace | undefined): boolean {
+    const { packer } = this
+    const events = this.#events
+    const count = events.length
+    for (let i = this.#done; i < count; ) {
+      this.#note(this.#event(events[i], this.#before + i))
+      this.#done = ++i
+      if (this.#remainder !== undefined) return this.#pause()
+      if (pace !== undefined && i % STEP_EVENTS === 0 && i < count) {
+        const isMuch =
+          this.#before + i >= UNPAUSED_EVENTS || packer.at - this.#start >= UNPAUSED_BYTES
+        if (isMuch && pace.isOver()) return this.#pause()
+      }
+    }
+    return this.#end()
+  }
+
+  #note(entity: string): void {
+    const written = this.#written
+    const nth = this.#before + this.#done
+    if (this.#entities !== undefined) this.#entities.push(entity)
+    else if (nth === 0) written.entities = entity
+    else if (entity !== written.entities) {
+      this.#entities = new Array<string>(nth).fill(written.entities as string)
+      this.#entities.push(entity)
+      written.entities = this.#entities
+    }
+  }
+
+  #pause(): false {
+    this.#hasPaused = true
+    return false
+  }
+
+  #end(): true {
+    this.#events = NO_EVENTS
+    const { view, at } = this.packer
+    // The header of an append that has paused is gone already.
+    if (!this.#hasPaused) view.setUint32(this.#start, at - this.#start, true)
+    return true
   }
 
   #options(start: number, options: unknown): void {
@@ -147,29 +286,6 @@ export class Submission {
       packer.f64(kind === EXPECT_VERSION ? (expected as number) : 0)
       count++
     }
-    return count
-  }
-
-  #events(written: Written, events: unknown): number {
-    if (!Array.isArray(events)) {
-      written.entities = this.#event(events, 0)
-      return 1
-    }
-    const list: readonly unknown[] = events
-    const count = list.length
-    if (count > MAX_EVENTS) throw limitExceeded('events', 'events', MAX_EVENTS, count)
-    if (count === 0) return 0
-    const first = this.#event(list[0], 0)
-    let all: string[] | undefined
-    for (let i = 1; i < count; i++) {
-      const entity = this.#event(list[i], i)
-      if (all !== undefined) all.push(entity)
-      else if (entity !== first) {
-        all = new Array<string>(i).fill(first)
-        all.push(entity)
-      }
-    }
-    written.entities = all ?? first
     return count
   }
 
@@ -290,14 +406,29 @@ export class Submission {
   }
 
   #payload(payload: unknown, kind: number, lengthAt: number): void {
-    if (kind === KIND_BYTES) this.#bytes(payload as Uint8Array, lengthAt, 'payload')
-    else if (kind === KIND_TEXT) {
+    if (kind === KIND_BYTES) {
+      const bytes = payload as Uint8Array
+      if (bytes.length > UNPAUSED_BYTES && this.#canLeave(bytes)) this.#leave(bytes, lengthAt)
+      else this.#bytes(bytes, lengthAt, 'payload')
+    } else if (kind === KIND_TEXT) {
       const text = payload as string
       if (text.length > HARD_PAYLOAD_LIMIT) {
         throw this.#tooLarge('payload', Buffer.byteLength(text, 'utf8'))
       }
       this.#text(text, lengthAt, 'payload')
     } else this.#jsonValue(payload, lengthAt, 'payload')
+  }
+
+  #canLeave(bytes: Uint8Array): boolean {
+    return this.#canPause && bytes.buffer instanceof ArrayBuffer
+  }
+
+  /** A payload comes last in an event: it need not be copied now. */
+  #leave(bytes: Uint8Array, lengthAt: number): void {
+    const { length } = bytes
+    if (length > HARD_PAYLOAD_LIMIT) throw this.#tooLarge('payload', length)
+    this.packer.view.setUint32(lengthAt, length, true)
+    this.#remainder = { bytes, length, argument: this.#path('payload') }
   }
 
   #jsonValue(value: unknown, lengthAt: number, field: string): void {

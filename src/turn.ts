@@ -1,12 +1,12 @@
 // The turns of the event loop. What is answered on the spot resolves before timers, sockets and ticks
-// get their turn; a loop that awaits such answers could go on for ever. So the answers of one turn have
-// a limited time.
+// get their turn; a loop that awaits such answers could go on for ever. So the answers of one turn, and
+// the packing of large appends, have a limited time.
 import { setImmediate } from 'node:timers'
 
 const TURN_MS = 1
 
 class Turn {
-  /** When the first answer of this turn was given; negative before. */
+  /** When this turn was first asked about; negative before. */
   #started = -1
   #next: Promise<void> | undefined
   #onNext: (() => void) | undefined
@@ -18,7 +18,7 @@ class Turn {
     this.#onNext = undefined
   }
 
-  /** Whether the time for answers on the spot is used up: they have to wait for the next turn. */
+  /** Whether the time for work on the spot is used up: it has to wait for the next turn. */
   isOver(): boolean {
     if (this.#started >= 0) return performance.now() - this.#started > TURN_MS
     this.#started = performance.now()

@@ -61,6 +61,7 @@ export class FakeNative {
   #spec: Uint8Array = new Uint8Array(0)
   readonly log: string[] = []
   readonly submissions: Buffer[] = []
+  isMoreAnnounced = false
   readonly specs: Buffer[] = []
   readonly reads: FakeRead[] = []
   syncAnswer: Uint8Array | Error = new Uint8Array(0)
@@ -72,8 +73,26 @@ export class FakeNative {
   readonly countsAtOnce: number[] = []
   previousLinks = new Uint8Array(32)
 
-  submit(bytes: Uint8Array): void {
+  readonly staged: Buffer[] = []
+
+  stage(part: Uint8Array, _expected: number): void {
+    this.staged.push(Buffer.from(part))
+  }
+
+  unstage(): void {
+    this.staged.length = 0
+  }
+
+  submitStaged(more: boolean): void {
+    const append = Buffer.concat(this.staged.splice(0))
+    append.writeUInt32LE(append.length, 0)
+    this.submit(append, more)
+  }
+
+  submit(bytes: Uint8Array, more: boolean): void {
     if (this.submitError !== undefined) throw this.submitError
+    this.isMoreAnnounced = more
+    if (bytes.length === 0) return
     this.log.push('submit')
     this.submissions.push(Buffer.from(bytes))
   }

@@ -665,6 +665,32 @@ test('payloads beyond a smaller limit are refused, and what is stored stays read
   )
 })
 
+test('large appends are whole and in order, also when the store is synced or closed behind them', async () => {
+  const folder = temporaryFolder()
+  const many = Array.from({ length: 20_000 }, (_, i) => ({
+    entity: `m${i % 7}`,
+    fact: 'f',
+    payload: i,
+  }))
+  const bytes = new Uint8Array(5 * MIB).map((_, i) => i % 251)
+  const store = await openStore(folder)
+  const receipts = [
+    store.append(many),
+    store.append({ entity: 'between', fact: 'f' }),
+    store.append({ entity: 'large', fact: 'f', payload: bytes }),
+  ]
+  await store.sync()
+  expect(await store.head()).toBe(20_001)
+  const last = store.append(many, { expect: { large: 0, none: 'none' } })
+  await store.close()
+  expect((await Promise.all(receipts)).map(({ position }) => position)).toEqual([0, 20_000, 20_001])
+  expect(await last).toMatchObject({ position: 20_002, lastPosition: 40_001 })
+  const again = await openStore(folder)
+  expect(await again.stream('m3').count()).toBe(2 * Math.ceil((20_000 - 3) / 7))
+  expect(Buffer.compare((await again.latest('large'))?.payload as Uint8Array, bytes)).toBe(0)
+  expect((await again.latest('m6'))?.payload).toBe(19_998)
+})
+
 test('more than may wait is refused, and nothing of it is written', async () => {
   const store = await openStore(temporaryFolder(), { maxInFlightBytes: MIB })
   const payload = new Uint8Array(600_000)

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { AppendQueue } from '../../src/append-queue.js'
+import { Submission } from '../../src/submission.js'
 import { FakeNative, nativeError } from '../helpers/fake-native.js'
 import { packOutcomes, readSubmission } from '../helpers/packed.js'
 import { refused } from '../helpers/refusals.js'
@@ -19,13 +20,47 @@ beforeEach(() => {
 
 describe('appends', () => {
   test('of one tick go over in one call, in their order', async () => {
-    for (let i = 0; i < 1000; i++) void queue.append(event(`e${i}`), undefined)
+    for (let i = 0; i < 10; i++) void queue.append(event(`e${i}`), undefined)
     expect(native.submissions).toHaveLength(0)
     await tick()
     expect(native.submissions).toHaveLength(1)
-    expect(entities(native.submissions[0])).toEqual(Array.from({ length: 1000 }, (_, i) => `e${i}`))
+    expect(entities(native.submissions[0])).toEqual(Array.from({ length: 10 }, (_, i) => `e${i}`))
     void queue.append(event('later'), undefined)
     await tick()
+    expect(native.submissions).toHaveLength(2)
+  })
+
+  test('of one tick go over in parts if they are many, and the engine knows when they end', async () => {
+    for (let i = 0; i < 1000; i++) void queue.append(event(`e${i}`), undefined)
+    expect(native.submissions.length).toBeGreaterThan(1)
+    expect(native.isMoreAnnounced).toBe(true)
+    await tick()
+    expect(native.isMoreAnnounced).toBe(false)
+    const all = Array.from({ length: 1000 }, (_, i) => `e${i}`)
+    expect(native.submissions.flatMap(entities)).toEqual(all)
+  })
+
+  test('that follow outcomes go over together, and if there are none the engine is told', async () => {
+    const again = async (entity: string) => {
+      await queue.append(event(entity), undefined)
+      await Promise.resolve()
+      void queue.append(event(entity), undefined)
+    }
+    const callers = Promise.all([again('a'), again('b')])
+    await tick()
+    native.isMoreAnnounced = true
+    queue.onOutcomes(packOutcomes([{ sequence: 0 }, { sequence: 1 }]))
+    await callers
+    await tick()
+    expect(native.isMoreAnnounced).toBe(false)
+    expect(native.submissions.map(entities)).toEqual([
+      ['a', 'b'],
+      ['a', 'b'],
+    ])
+    native.isMoreAnnounced = true
+    queue.onOutcomes(packOutcomes([{ sequence: 2 }, { sequence: 3 }]))
+    await tick()
+    expect(native.isMoreAnnounced).toBe(false)
     expect(native.submissions).toHaveLength(2)
   })
 
@@ -125,12 +160,123 @@ describe('appends', () => {
     expect(receipts.every(({ position }, i) => position === i)).toBe(true)
   })
 
-  test('of much in one tick begin before its end, and leave no large buffer behind', async () => {
-    const payload = new Uint8Array(3 * 1024 * 1024)
+  test('of large payloads are copied over several turns, and keep their order', async () => {
+    const payload = new Uint8Array(3 * 1024 * 1024).fill(7)
     for (let i = 0; i < 4; i++) void queue.append(event(`e${i}`, payload), undefined)
-    expect(native.submissions.length).toBeGreaterThan(0)
-    await tick()
+    expect(native.submissions).toHaveLength(0)
+    await queue.handedOver()
     expect(native.submissions.flatMap(entities)).toEqual(['e0', 'e1', 'e2', 'e3'])
+    const [append] = readSubmission(native.submissions[2] as Buffer)
+    expect(Buffer.compare(append?.events[0]?.payload as Buffer, payload)).toBe(0)
+  })
+})
+
+describe('an append of many events', () => {
+  const many = (name: string, count = 20_000) =>
+    Array.from({ length: count }, (_, i) => ({ ...event(`${name}${i % 100}`, `payload ${i}`) }))
+
+  test('is packed over several turns, to the same bytes as at once', async () => {
+    const events = many('e')
+    const promise = queue.append(events, { expect: { e1: 4 } })
+    events.length = 0
+    expect(native.submissions).toHaveLength(0)
+    let turns = 0
+    for (; native.submissions.length === 0; turns++) await tick()
+    expect(turns).toBeGreaterThan(1)
+    const whole = new Submission(1024)
+    whole.append({ entities: '' }, 0, many('e'), { expect: { e1: 4 } })
+    expect(Buffer.compare(native.submissions[0] as Buffer, whole.packer.written())).toBe(0)
+    const versions = Array.from({ length: 20_000 }, (_, i) => Math.floor(i / 100))
+    queue.onOutcomes(packOutcomes([{ sequence: 0, count: 20_000, versions }]))
+    expect((await promise).versions.get('e99')).toBe(199)
+  })
+
+  test('goes between those before and behind it', async () => {
+    void queue.append(event('a'), undefined)
+    void queue.append(many('b'), undefined)
+    void queue.append(event('c'), undefined)
+    void queue.append(many('d'), undefined)
+    void queue.append(event('e'), undefined)
+    await tick()
+    void queue.append(event('f'), undefined)
+    await queue.handedOver()
+    const order = ['a', 'b0', 'c', 'd0', 'e', 'f']
+    expect(native.submissions.flatMap(entities)).toEqual(order)
+    expect(native.submissions.flatMap((s) => readSubmission(s).map((a) => a.sequence))).toEqual([
+      0, 1, 2, 3, 4, 5,
+    ])
+  })
+
+  test('is refused as a whole for its last event, and holds nobody up', async () => {
+    const before = queue.append(event('a'), undefined)
+    const bad = queue.append([...many('b'), { entity: 'b' }], undefined)
+    const behind = queue.append(event('c'), undefined)
+    await expect(bad).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      argument: 'events[20000].fact',
+    })
+    await queue.handedOver()
+    expect(native.submissions.flatMap(entities)).toEqual(['a', 'c'])
+    queue.onOutcomes(packOutcomes([{ sequence: 0 }, { sequence: 2 }]))
+    await Promise.all([before, behind, queue.drained()])
+    expect(native.log.at(-1)).toBe('unref')
+  })
+
+  test('that is refused alone lets the process end', async () => {
+    await expect(queue.append([...many('b'), {}], undefined)).rejects.toThrow()
+    await queue.drained()
+    expect(native.log).toEqual(['ref', 'unref'])
+  })
+
+  test('is handed over before a synchronous append that comes behind it', () => {
+    void queue.append(many('a'), undefined)
+    void queue.append(event('b'), undefined)
+    native.syncAnswer = packOutcomes([{ sequence: 2 }])
+    queue.appendSync(event('c'), undefined)
+    expect(native.submissions.flatMap(entities)).toEqual(['a0', 'b', 'c'])
+  })
+
+  test('cannot be waited for by one of its own getters', async () => {
+    const events = many('a')
+    let error: unknown
+    events[19_000] = {
+      ...event('x'),
+      get payload() {
+        try {
+          queue.appendSync(event('y'), undefined)
+        } catch (thrown) {
+          error = thrown
+        }
+        return undefined
+      },
+    }
+    void queue.append(events, undefined)
+    await queue.handedOver()
+    expect(error).toMatchObject({ code: 'ERR_INVALID_ARGUMENT' })
+    expect(native.submissions.flatMap(entities)).toEqual(['a0'])
+  })
+
+  test('is refused if its bytes go away before it has settled', async () => {
+    const payload = new Uint8Array(3 * 1024 * 1024)
+    const promise = queue.append(event('a', payload), undefined)
+    structuredClone(payload, { transfer: [payload.buffer] })
+    await expect(promise).rejects.toMatchObject({ argument: 'events[0].payload' })
+    expect(native.submissions).toHaveLength(0)
+  })
+
+  test('is rejected with those behind it if it cannot be handed over', async () => {
+    const sent = queue.append(event('a'), undefined)
+    await tick()
+    const large = queue.append(many('b'), undefined)
+    const behind = queue.append(event('c'), undefined)
+    const other = queue.append(many('d'), undefined)
+    native.submitError = nativeError({ code: 'ERR_CLOSED' })
+    for (const lost of [large, behind, other]) {
+      await expect(lost).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+    }
+    await queue.handedOver()
+    queue.onOutcomes(packOutcomes([{ sequence: 0 }]))
+    await sent
   })
 })
 

@@ -66,5 +66,5 @@ pub use query::{
 };
 pub use recovery::Recovery;
 pub use store::{Store, StoreStats};
-pub use submission::{AppendOptions, Condition, Durability, SubmissionBuilder};
+pub use submission::{AppendOptions, Condition, Durability, SubmissionBuilder, set_length};
 pub use writer::{Outcome, OutcomeSink, Receipt};

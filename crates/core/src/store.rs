@@ -266,11 +266,18 @@ impl Store {
         self.writer.as_ref().map(|writer| writer.buffer()).unwrap_or_default()
     }
 
-    /// Hands packed appends to the writer. Their outcomes come through the sink, in order.
-    pub fn submit(&self, submission: Vec<u8>, sink: Arc<dyn OutcomeSink>) -> Result<()> {
+    /// Hands packed appends to the writer. Their outcomes come through the sink, in order. `more` announces
+    /// that others follow at once, if only an empty one: a group that is to be synced waits a moment for them.
+    pub fn submit(
+        &self,
+        submission: Vec<u8>,
+        sink: Arc<dyn OutcomeSink>,
+        more: bool,
+    ) -> Result<()> {
         self.shared.check_open()?;
         match self.working_writer()? {
-            Some(writer) => writer.submit(submission, sink),
+            Some(writer) => writer.submit(submission, sink, more),
+            None if submission.is_empty() => Ok(()),
             None => self.refuse(&submission, &*sink),
         }
     }

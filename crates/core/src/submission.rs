@@ -74,6 +74,14 @@ pub(crate) fn split(submission: &[u8]) -> Option<Vec<(u32, std::ops::Range<usize
     Some(parts)
 }
 
+/// Says in the header of an append, which was put together from parts, how long it has become.
+pub fn set_length(append: &mut [u8]) {
+    let length = u32::try_from(append.len()).unwrap_or(u32::MAX);
+    if let Some(place) = append.first_chunk_mut() {
+        *place = length.to_le_bytes();
+    }
+}
+
 impl<'a> Append<'a> {
     /// Reads one append and checks all its arguments and limits.
     pub(crate) fn decode(bytes: &'a [u8], payload_max: u64) -> Result<Self> {

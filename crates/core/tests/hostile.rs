@@ -57,7 +57,7 @@ fn valid() -> Vec<u8> {
 fn submit(bytes: Vec<u8>) {
     let store = Store::memory(small()).unwrap();
     let sink = Arc::new(Outcomes::default());
-    let taken = store.submit(bytes, Arc::clone(&sink) as Arc<dyn OutcomeSink>);
+    let taken = store.submit(bytes, Arc::clone(&sink) as Arc<dyn OutcomeSink>, false);
     if let Err(error) = taken {
         assert_eq!(error.code(), "ERR_INVALID_ARGUMENT");
     }

@@ -225,7 +225,7 @@ fn every_outcome_of_a_failed_group_is_unknown_refusals_too() {
     submission.push(1, &[event("a", "f", b"")], &none);
     submission.push(2, &[event("a", "f", b"")], &none);
     let sink = Arc::new(Collector::default());
-    store.submit(submission.finish(), Arc::clone(&sink) as Arc<dyn OutcomeSink>).unwrap();
+    store.submit(submission.finish(), Arc::clone(&sink) as Arc<dyn OutcomeSink>, false).unwrap();
     for (_, outcome) in sink.wait(2) {
         assert_eq!(outcome.unwrap_err().code(), "ERR_POISONED");
     }
@@ -253,7 +253,7 @@ fn a_refusal_never_arrives_before_the_event_it_is_about_can_be_read() {
         let none = AppendOptions { expected: Some(Expected::None), ..AppendOptions::default() };
         submission.push(sequence, &[event("a", "f", b"")], &none);
     }
-    store.submit(submission.finish(), sink).unwrap();
+    store.submit(submission.finish(), sink, false).unwrap();
     let outcomes = collector.wait(100);
     assert_eq!(outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count(), 1);
     let order: Vec<u32> = outcomes.iter().map(|(sequence, _)| *sequence).collect();
@@ -325,7 +325,7 @@ fn too_much_in_flight_is_refused_in_its_place() {
         submission.push(sequence, &[event("a", "f", &payload)], &AppendOptions::default());
     }
     let sink = Arc::new(Collector::default());
-    store.submit(submission.finish(), Arc::clone(&sink) as Arc<dyn OutcomeSink>).unwrap();
+    store.submit(submission.finish(), Arc::clone(&sink) as Arc<dyn OutcomeSink>, false).unwrap();
     let outcomes = sink.wait(5);
     let codes: Vec<Option<&str>> =
         outcomes.iter().map(|(_, o)| o.as_ref().err().map(Error::code)).collect();
@@ -438,7 +438,7 @@ fn a_large_append_of_few_strings_fits_whatever_the_active_segment() {
 fn submit_one(store: &Store, sequence: u32, sink: &Arc<Collector>) {
     let mut submission = SubmissionBuilder::new();
     submission.push(sequence, &[event("a", "f", b"")], &AppendOptions::default());
-    store.submit(submission.finish(), Arc::clone(sink) as Arc<dyn OutcomeSink>).unwrap();
+    store.submit(submission.finish(), Arc::clone(sink) as Arc<dyn OutcomeSink>, false).unwrap();
 }
 
 /// Submits one event and returns when its sync has begun, and cannot end.
@@ -469,6 +469,69 @@ fn what_comes_while_a_group_is_synced_shares_the_next_sync() {
     assert_eq!(order, (0..=10).collect::<Vec<u32>>());
     assert_eq!(faults.syncs.load(Ordering::SeqCst), before + 1);
     assert_eq!(store.head().unwrap(), Some(10));
+}
+
+#[test]
+fn what_is_announced_and_does_not_come_holds_nothing_up() {
+    let (store, _, _) = faulty(small());
+    let sink = Arc::new(Collector::default());
+    for sequence in 0..20 {
+        let mut submission = SubmissionBuilder::new();
+        submission.push(sequence, &[event("a", "f", b"")], &AppendOptions::default());
+        let own = Arc::clone(&sink) as Arc<dyn OutcomeSink>;
+        store.submit(submission.finish(), own, true).unwrap();
+        sink.wait(sequence as usize + 1);
+    }
+    assert_eq!(store.head().unwrap(), Some(19));
+}
+
+#[test]
+fn an_empty_submission_has_no_outcome_and_is_refused_by_nobody() {
+    let store = Store::memory(small()).unwrap();
+    let sink = Arc::new(Collector::default());
+    for more in [true, false] {
+        store.submit(Vec::new(), Arc::clone(&sink) as Arc<dyn OutcomeSink>, more).unwrap();
+    }
+    append(&store, &[event("a", "f", b"")]).unwrap();
+    assert!(sink.outcomes.lock().is_empty());
+}
+
+#[test]
+fn callers_who_append_again_when_they_are_answered_stay_together() {
+    /// Has another thread append again for each caller that is answered.
+    #[derive(Debug)]
+    struct Callers(std::sync::mpsc::Sender<Vec<u32>>);
+    impl OutcomeSink for Callers {
+        fn deliver(&self, outcomes: Vec<(u32, Outcome)>) {
+            let _ = self.0.send(outcomes.into_iter().map(|(caller, _)| caller).collect());
+        }
+        fn answers(&self) -> bool {
+            true
+        }
+    }
+    const CALLERS: u32 = 8;
+    const ROUNDS: u32 = 200;
+    let (store, faults, _) = faulty(small());
+    let (outcomes, answered) = std::sync::mpsc::channel();
+    let sink: Arc<dyn OutcomeSink> = Arc::new(Callers(outcomes));
+    let submit = |callers: &[u32]| {
+        let mut submission = SubmissionBuilder::new();
+        for caller in callers {
+            submission.push(*caller, &[event("a", "f", b"")], &AppendOptions::default());
+        }
+        store.submit(submission.finish(), Arc::clone(&sink), false).unwrap();
+    };
+    let before = faults.syncs.load(Ordering::SeqCst);
+    (0..CALLERS).for_each(|caller| submit(&[caller]));
+    let mut done = 0;
+    while done < CALLERS * ROUNDS {
+        let callers = answered.recv_timeout(Duration::from_secs(10)).unwrap();
+        done += callers.len() as u32;
+        submit(&callers);
+    }
+    let syncs = faults.syncs.load(Ordering::SeqCst) - before;
+    assert!(syncs <= u64::from(CALLERS * ROUNDS) / 2, "{syncs} syncs for {done} appends");
+    store.close().unwrap();
 }
 
 #[test]
@@ -525,7 +588,9 @@ fn callers_that_wait_and_callers_that_do_not_keep_one_order() {
     for sequence in 0..500 {
         let mut submission = SubmissionBuilder::new();
         submission.push(sequence, &[event("s", "f", b"")], &AppendOptions::default());
-        store.submit(submission.finish(), Arc::clone(&sink) as Arc<dyn OutcomeSink>).unwrap();
+        store
+            .submit(submission.finish(), Arc::clone(&sink) as Arc<dyn OutcomeSink>, false)
+            .unwrap();
     }
     let outcomes = sink.wait(500);
     waiting.join().unwrap();

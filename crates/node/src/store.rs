@@ -25,6 +25,9 @@ type Callback = ThreadsafeFunction<Uint8Array, (), Uint8Array, Status, false, fa
 /// Memory of JavaScript that a call fills. (By this name, because napi takes `&mut` for a class.)
 pub type Out<'a> = &'a mut [u8];
 
+/// More than this is not reserved, whatever is expected: a frame is not longer.
+const EXPECTED_MAX: usize = 64 << 20;
+
 /// What reading at once gives if it would have to wait: another thread has to read then.
 pub const WOULD_WAIT: i32 = -1;
 
@@ -42,8 +45,7 @@ fn option(number: f64, default: u64) -> u64 {
 }
 
 /// Hands a group's outcomes to JavaScript with one wake-up.
-#[derive(Clone)]
-struct Outcomes(Arc<Mutex<Callback>>);
+struct Outcomes(Mutex<Callback>);
 
 impl std::fmt::Debug for Outcomes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,12 +59,16 @@ impl OutcomeSink for Outcomes {
         // Fails only while the environment goes away, and then nobody waits any more.
         self.0.lock().call(packed, ThreadsafeFunctionCallMode::NonBlocking);
     }
+
+    fn answers(&self) -> bool {
+        true
+    }
 }
 
 impl Outcomes {
     fn new(env: Env, callback: &Function<'_, Uint8Array, ()>) -> Result<Self> {
         let function = callback.build_threadsafe_function::<Uint8Array>().build()?;
-        let outcomes = Self(Arc::new(Mutex::new(function)));
+        let outcomes = Self(Mutex::new(function));
         outcomes.keep_alive(env, false)?;
         Ok(outcomes)
     }
@@ -79,7 +85,8 @@ impl Outcomes {
 #[derive(Clone)]
 struct Live {
     store: Arc<Store>,
-    outcomes: Outcomes,
+    /// One for all appends, so that those of a group are handed over together.
+    outcomes: Arc<Outcomes>,
 }
 
 /// A store. Closing lets go of the engine and of the callback, whenever the handle is collected.
@@ -89,6 +96,8 @@ pub struct NativeStore {
     live: Mutex<Option<Live>>,
     /// The read that `read_now` began or was to begin.
     begun: Mutex<Option<Arc<Read>>>,
+    /// The parts so far of an append that comes in parts.
+    staged: Mutex<Vec<u8>>,
     /// What `info` says after closing.
     last_info: Mutex<String>,
 }
@@ -97,11 +106,12 @@ pub struct NativeStore {
 pub struct Opened(Store, Outcomes);
 
 fn finish(opened: Opened) -> NativeStore {
-    let live = Live { store: Arc::new(opened.0), outcomes: opened.1 };
+    let live = Live { store: Arc::new(opened.0), outcomes: Arc::new(opened.1) };
     NativeStore {
         handle: point::register(&live.store),
         live: Mutex::new(Some(live)),
         begun: Mutex::default(),
+        staged: Mutex::default(),
         last_info: Mutex::default(),
     }
 }
@@ -184,13 +194,43 @@ impl NativeStore {
         }
     }
 
-    /// Hands packed appends to the writer.
+    /// Hands packed appends to the writer; `more` announces that others follow at once. Each call of the
+    /// outcomes' callback has to be answered by such a call, if only with nothing.
     #[napi(catch_unwind)]
-    pub fn submit(&self, submission: &[u8]) -> Result<()> {
+    pub fn submit(&self, submission: &[u8], more: bool) -> Result<()> {
         let live = self.live()?;
-        let sink = Arc::new(live.outcomes);
         let bytes = copied(&live.store, submission);
-        live.store.submit(bytes, sink).map_err(|error| to_js(&error))
+        live.store.submit(bytes, live.outcomes, more).map_err(|error| to_js(&error))
+    }
+
+    /// Takes a part of an append that is too long to be packed in one turn of the event loop. With the first
+    /// one comes about how many bytes there will be.
+    #[napi(catch_unwind)]
+    pub fn stage(&self, part: &[u8], expected: f64) -> Result<()> {
+        let live = self.live()?;
+        let mut staged = self.staged.lock();
+        if staged.is_empty() {
+            *staged = live.store.submission_buffer();
+            let expected = usize::try_from(whole(expected)).unwrap_or(0).min(EXPECTED_MAX);
+            staged.reserve(expected);
+        }
+        staged.extend_from_slice(part);
+        Ok(())
+    }
+
+    /// Hands the append over whose last part was staged; `more` is as for `submit`.
+    #[napi(catch_unwind)]
+    pub fn submit_staged(&self, more: bool) -> Result<()> {
+        let mut append = std::mem::take(&mut *self.staged.lock());
+        tetralog_core::set_length(&mut append);
+        let live = self.live()?;
+        live.store.submit(append, live.outcomes, more).map_err(|error| to_js(&error))
+    }
+
+    /// Forgets what was staged.
+    #[napi(catch_unwind)]
+    pub fn unstage(&self) {
+        self.staged.lock().clear();
     }
 
     /// Hands over one packed append and waits for its outcome.

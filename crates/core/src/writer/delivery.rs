@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::queue::{Outcome, OutcomeSink, Queue, Submission, SyncRequest, Work};
 use crate::error::Error;
+use crate::shared::Shared;
+use crate::submission::Durability;
 
 /// An append whose outcome is not handed over yet.
 #[derive(Debug)]
@@ -56,8 +58,16 @@ impl Delivery {
         self.requests.push(request);
     }
 
+    /// Whether what is decided so far has to be synced before it is handed over.
+    pub(super) fn is_synced(&self, shared: &Shared) -> bool {
+        self.sync || shared.options.durability == Durability::Sync
+    }
+
     /// Hands over what was decided: in order, each sink's together.
     pub(super) fn release(&mut self, queue: &Queue) {
+        if self.outstanding.iter().take(self.decided.len()).any(|one| one.sink.answers()) {
+            queue.announce(true);
+        }
         let mut current: Option<SinkShare> = None;
         let (mut appends, mut bytes) = (0, 0);
         for outcome in self.decided.drain(..) {

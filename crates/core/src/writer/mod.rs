@@ -10,6 +10,7 @@
 //! Invariant: an outcome is released only when all that it was judged against is released, and at the
 //! durability that its append asked for. After one failed write or sync nothing is acknowledged.
 
+mod announced;
 mod delivery;
 mod dictionary;
 mod group;
@@ -42,6 +43,10 @@ pub(crate) use sequencer::Start;
 /// Bytes of submissions that one thread takes at a time: enough for a large group, and the rest can be
 /// built by the other one meanwhile.
 const TURN_BYTES: usize = 1 << 20;
+
+/// A group that has so many bytes is not kept open for what is announced: writing it takes long enough
+/// for that to come together meanwhile.
+const OPEN_BELOW_BYTES: u64 = 64 << 10;
 
 /// The writer of a store that is open for writing.
 #[derive(Debug)]
@@ -107,10 +112,19 @@ impl Writer {
         self.queue.buffer()
     }
 
-    /// Queues packed appends.
-    pub(crate) fn submit(&self, bytes: Vec<u8>, sink: Arc<dyn OutcomeSink>) -> Result<()> {
+    /// Queues packed appends; `more` announces that others follow at once.
+    pub(crate) fn submit(
+        &self,
+        bytes: Vec<u8>,
+        sink: Arc<dyn OutcomeSink>,
+        more: bool,
+    ) -> Result<()> {
+        if bytes.is_empty() {
+            self.queue.announce(more);
+            return Ok(());
+        }
         let submission = self.queue.admit(bytes, sink)?;
-        self.queue.push(Work::Append(submission))
+        self.queue.push(Work::Append(submission), more)
     }
 
     /// As `submit`, for a caller that is going to wait: if nobody is at work, the outcome is there when
@@ -121,10 +135,11 @@ impl Writer {
             Some(sequencer) if self.queue.is_empty() => {
                 let mut delivery = Delivery::default();
                 delivery.owe_appends(&submission);
+                self.queue.announce(false);
                 self.turn(sequencer, [Work::Append(submission)].into(), &mut delivery);
                 Ok(())
             }
-            _ => self.queue.push(Work::Append(submission)),
+            _ => self.queue.push(Work::Append(submission), false),
         }
     }
 
@@ -166,6 +181,9 @@ impl Writer {
                 Duty::Work => {
                     let sequencer = self.sequencer.lock();
                     let work = self.queue.pop(TURN_BYTES);
+                    if work.is_empty() {
+                        continue;
+                    }
                     let mut delivery = Delivery::default();
                     delivery.owe(&work);
                     self.turn(sequencer, work, &mut delivery);
@@ -178,6 +196,28 @@ impl Writer {
         }
     }
 
+    /// Puts into the group what else has come, and what is announced to come at once.
+    fn take_along(
+        &self,
+        sequencer: &mut Sequencer,
+        delivery: &mut Delivery,
+        release: &mut Held<'_>,
+    ) {
+        while delivery.is_synced(&self.shared) && sequencer.is_below(OPEN_BELOW_BYTES) {
+            self.queue.await_announced();
+            let more = self.queue.pop(TURN_BYTES);
+            if more.is_empty() {
+                break;
+            }
+            delivery.owe(&more);
+            sequencer.sequence(more, delivery, release);
+            sequencer.prepare_group();
+        }
+        let last = self.queue.pop_last(TURN_BYTES);
+        delivery.owe(&last);
+        sequencer.sequence(last, delivery, release);
+    }
+
     /// Does some work and releases it. A panic poisons the store and rejects what is owed, in its place
     /// in the order.
     fn turn(
@@ -187,17 +227,19 @@ impl Writer {
         delivery: &mut Delivery,
     ) {
         let mut release = Held::new(&self.release);
+        self.queue.attend();
         let written = catch_unwind(AssertUnwindSafe(|| {
             sequencer.start_group();
             sequencer.sequence(work, delivery, &mut release);
             sequencer.prepare_group();
             // Here the sync of the group before may be waited for. What has come meanwhile goes along.
             release.get();
-            let more = self.queue.pop(TURN_BYTES);
-            delivery.owe(&more);
-            sequencer.sequence(more, delivery, &mut release);
+            self.take_along(&mut sequencer, delivery, &mut release);
             sequencer.write_group()
         }));
+        if written.is_err() {
+            self.queue.leave();
+        }
         let release = release.get();
         drop(sequencer);
         let released = written.and_then(|written| {

@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::announced::Announced;
 use crate::error::{Error, Result};
 
 /// Waking a sleeping thread takes tens of microseconds, and after an outcome the next append often
 /// comes sooner than that: so one thread looks for it so long before it sleeps.
 const SPIN: Duration = Duration::from_micros(100);
+/// As long as the next append is announced: many callers take longer to make theirs.
+const ANNOUNCED_SPIN: Duration = Duration::from_micros(300);
 
 /// Memory kept for the bytes of coming submissions: fresh memory costs more than the copy into it.
-const KEPT_BUFFERS: usize = 2;
+const KEPT_BUFFERS: usize = 16;
 const KEPT_BYTES: usize = 9 << 20;
 
 /// Looking without sleeping makes sense only where others can work meanwhile. Asked once: the answer is
@@ -44,6 +47,12 @@ pub type Outcome = Result<Receipt>;
 pub trait OutcomeSink: Send + Sync + std::fmt::Debug {
     /// A group's outcomes: the sequence number that came with the append, and how it ended.
     fn deliver(&self, outcomes: Vec<(u32, Outcome)>);
+
+    /// Whether each delivery is answered by a submission, of nothing if there is nothing to append: then a
+    /// group that is to be synced waits a moment for it.
+    fn answers(&self) -> bool {
+        false
+    }
 }
 
 /// Packed appends and who wants to know.
@@ -137,8 +146,12 @@ pub(crate) struct Queue {
     changed: Condvar,
     buffers: Mutex<Vec<Vec<u8>>>,
     max_bytes: u64,
+    announced: Announced,
     /// Somebody looks for work without sleeping, and need not be woken.
     spinning: AtomicBool,
+    /// Somebody builds a group and will look here again before it is closed: nobody else need look for
+    /// work, or be woken.
+    attended: AtomicBool,
     /// There is work, or the queue closes.
     ready: AtomicBool,
 }
@@ -150,7 +163,9 @@ impl Queue {
             changed: Condvar::new(),
             buffers: Mutex::default(),
             max_bytes,
+            announced: Announced::default(),
             spinning: AtomicBool::new(false),
+            attended: AtomicBool::new(false),
             ready: AtomicBool::new(false),
         }
     }
@@ -163,7 +178,8 @@ impl Queue {
     /// Takes a submission's buffer back.
     pub(super) fn give_back(&self, mut buffer: Vec<u8>) {
         let mut buffers = self.buffers.lock();
-        if buffers.len() < KEPT_BUFFERS && buffer.capacity() <= KEPT_BYTES {
+        let kept: usize = buffers.iter().map(Vec::capacity).sum();
+        if buffers.len() < KEPT_BUFFERS && kept + buffer.capacity() <= KEPT_BYTES {
             buffer.clear();
             buffers.push(buffer);
         }
@@ -193,15 +209,17 @@ impl Queue {
         Ok(Submission { bytes, appends, sink })
     }
 
-    pub(crate) fn push(&self, work: Work) -> Result<()> {
+    /// Queues work; `more` announces that other work follows at once.
+    pub(crate) fn push(&self, work: Work, more: bool) -> Result<()> {
         let mut state = self.state.lock();
         if state.closing {
             return Err(Error::Closed);
         }
         state.work.push_back(work);
+        self.announced.set(more);
         self.ready.store(true, Ordering::Release);
         drop(state);
-        if !self.spinning.load(Ordering::Acquire) {
+        if !self.spinning.load(Ordering::Acquire) && !self.attended.load(Ordering::Acquire) {
             self.changed.notify_one();
         }
         Ok(())
@@ -209,7 +227,7 @@ impl Queue {
 
     pub(crate) fn sync(&self) -> Result<Arc<Ticket>> {
         let ticket = Arc::new(Ticket::default());
-        self.push(Work::Sync(SyncRequest(Arc::clone(&ticket))))?;
+        self.push(Work::Sync(SyncRequest(Arc::clone(&ticket))), false)?;
         Ok(ticket)
     }
 
@@ -235,12 +253,31 @@ impl Queue {
         }
     }
 
+    /// Says whether more work follows at once.
+    pub(super) fn announce(&self, more: bool) {
+        self.announced.set(more);
+    }
+
+    /// Waits a moment for work that is announced. What has come then is for `pop`.
+    pub(super) fn await_announced(&self) {
+        let is_ready = || self.ready.load(Ordering::Acquire);
+        if *SEVERAL_CORES && !is_ready() && self.announced.is_credible() {
+            self.announced.wait(is_ready);
+        }
+    }
+
     fn spin(&self) {
         if !*SEVERAL_CORES || self.spinning.swap(true, Ordering::AcqRel) {
             return;
         }
-        let until = Instant::now() + SPIN;
-        while !self.ready.load(Ordering::Acquire) && Instant::now() < until {
+        let start = Instant::now();
+        let is_over = || {
+            let longest = if self.announced.is_set() { ANNOUNCED_SPIN } else { SPIN };
+            self.ready.load(Ordering::Acquire)
+                || self.attended.load(Ordering::Acquire)
+                || start.elapsed() >= longest
+        };
+        while !is_over() {
             for _ in 0..32 {
                 std::hint::spin_loop();
             }
@@ -249,7 +286,31 @@ impl Queue {
         self.spinning.store(false, Ordering::Release);
     }
 
-    /// Takes work in order, up to about so many bytes. What is left is for another thread.
+    /// Says that this thread is going to pop until `pop_last`.
+    pub(super) fn attend(&self) {
+        self.attended.store(true, Ordering::Release);
+    }
+
+    /// This thread pops no more; what has come is for another one.
+    pub(super) fn leave(&self) {
+        self.attended.store(false, Ordering::Release);
+        if !self.is_empty() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// As `pop`, for the last time: what is left, and what comes from here on, is for another thread.
+    pub(super) fn pop_last(&self, most_bytes: usize) -> VecDeque<Work> {
+        // As in `spin`: what came before this is seen under the lock.
+        self.attended.store(false, Ordering::Release);
+        let taken = self.pop(most_bytes);
+        if self.ready.load(Ordering::Acquire) {
+            self.changed.notify_one();
+        }
+        taken
+    }
+
+    /// Takes work in order, up to about so many bytes.
     pub(super) fn pop(&self, most_bytes: usize) -> VecDeque<Work> {
         let mut state = self.state.lock();
         let mut taken = VecDeque::new();
@@ -264,8 +325,6 @@ impl Queue {
         }
         if state.work.is_empty() {
             self.ready.store(state.closing, Ordering::Release);
-        } else {
-            self.changed.notify_one();
         }
         taken
     }

@@ -15,7 +15,6 @@ use crate::head::{Head, HeadPage};
 use crate::keeper::Keeper;
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::Shared;
-use crate::submission::Durability;
 
 /// A place in the log that something has reached.
 #[derive(Debug, Clone)]
@@ -166,8 +165,7 @@ impl Release {
     /// hands its outcomes over.
     pub(super) fn release(&mut self, written: Result<Reached>, delivery: &mut Delivery) {
         let released = written.and_then(|reached| {
-            let sync = delivery.sync || self.shared.options.durability == Durability::Sync;
-            if sync {
+            if delivery.is_synced(&self.shared) {
                 self.durable.reach(&reached)?;
             }
             match self.shared.poisoned() {

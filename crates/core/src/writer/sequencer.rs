@@ -267,6 +267,11 @@ impl Sequencer {
         self.group.start(self.offset, self.next_position, self.last_recorded_us);
     }
 
+    /// Whether the open group is smaller than that.
+    pub(super) fn is_below(&self, bytes: u64) -> bool {
+        self.group.length() < bytes
+    }
+
     /// Does what is long about writing the group, and can be done before it is its turn to be written.
     pub(super) fn prepare_group(&mut self) {
         self.group.link(&self.lanes, &mut self.heads);
