@@ -27,7 +27,7 @@ const METADATA_JSON = 2
 const MAX_EVENTS = 65_536
 
 // So much is encoded without a pause, so that the caller may change it when the call returns.
-const UNPAUSED_EVENTS = 256
+const UNPAUSED_EVENTS = 2048
 const UNPAUSED_BYTES = 1024 * 1024
 // Events between two looks at the clock.
 const STEP_EVENTS = 32
