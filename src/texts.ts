@@ -2,7 +2,7 @@
 
 /** Sets of the cache; a power of two. */
 const SETS = 1 << 15
-/** Longer strings are looked up each time, so that the cache stays below a few MiB. */
+/** Longer strings are looked up each time, so that the cache stays below 16 MiB. */
 const LONGEST = 128
 
 /** The strings that events refer to, by the engine's number of a segment and a place in it. */

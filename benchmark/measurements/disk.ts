@@ -1,5 +1,4 @@
-// Allocated blocks of all files of a closed store. Segments are small here, so that the room that
-// the active one has in advance does not count for much.
+// Allocated blocks of all files of a closed store.
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Store } from 'tetralog'
@@ -11,44 +10,34 @@ import { type Events, groupsOf, type WorkloadEvent } from '../workload.js'
 export const name = 'disk, all files, closed'
 export const wayBatches = 'batches of 1000'
 export const waySingle = 'frames of one event'
-const segmentMaxBytes = 8 << 20
 const blockBytes = 512
-const mostSingleEvents = 100_000
 
 export function disk(settings: Settings, events: Events, peers: readonly Peer[]): Measurement {
-  const singles = events.slice(0, mostSingleEvents)
-  const sizeOf = (
-    way: string,
-    kind: Kind,
-    stored: Events,
-    fill: (path: string) => Promise<void>,
-  ): Contender => ({
+  const sizeOf = (way: string, kind: Kind, fill: (path: string) => Promise<void>): Contender => ({
     name: way,
     kind,
     round: () =>
       inFreshFolder(settings, async (path) => {
         await fill(path)
-        return allocatedBytes(path) / stored.length
+        return allocatedBytes(path) / events.length
       }),
   })
   return {
     name,
     unit: 'bytes/event',
-    size: `${events.length} events; ${singles.length} as frames of one event`,
+    size: `${events.length} events`,
     contenders: [
-      sizeOf(wayBatches, 'tetralog', events, (path) =>
-        fillStore(path, groupsOf(events, batchSize), { segmentMaxBytes }),
-      ),
-      sizeOf(waySingle, 'tetralog', singles, (path) => fillSingly(path, singles)),
+      sizeOf(wayBatches, 'tetralog', (path) => fillStore(path, groupsOf(events, batchSize))),
+      sizeOf(waySingle, 'tetralog', (path) => fillSingly(path, events)),
       ...peers.map((peer) =>
-        sizeOf(peer.name, 'peer', events, (path) => fillPeerStore(peer, path, events)),
+        sizeOf(peer.name, 'peer', (path) => fillPeerStore(peer, path, events)),
       ),
     ],
   }
 }
 
 async function fillSingly(path: string, events: Events): Promise<void> {
-  await using store = await Store.open(path, { durability: 'none', segmentMaxBytes })
+  await using store = await Store.open(path, { durability: 'none' })
   for (const event of events) await store.append<WorkloadEvent>(event)
 }
 

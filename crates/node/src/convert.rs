@@ -69,7 +69,7 @@ fn error_json(error: &Error) -> Value {
     value
 }
 
-/// Damage as `surface.d.ts` has it.
+/// Damage as `src/types.ts` has it.
 pub fn damage_json(damage: &[Damage]) -> Value {
     damage
         .iter()

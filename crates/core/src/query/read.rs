@@ -35,8 +35,8 @@ const ENTITIES_PER_BATCH: u64 = 1024;
 /// Hits between two looks at whether the read was cancelled.
 const HITS_PER_LOOK: u64 = 1024;
 
-/// Builders that nobody packs with at the moment, the warmest last: making the table of strings of one is
-/// costly, and a scan whose steps run on one thread after another shall meet the strings it knows.
+/// Builders that nobody packs with at the moment, the warmest last: a scan whose steps run on one thread after
+/// another shall meet the definitions that it has checked.
 static IDLE: Mutex<Vec<BatchBuilder>> = Mutex::new(Vec::new());
 
 /// Runs `pack` with a batch builder. There are as many as threads have ever packed at once.

@@ -27,12 +27,12 @@ const STORED_MAX_BYTES: usize = 16 << 10;
 
 /// Where frames are larger on average, writing them into zeros saves less than writing the zeros costs.
 const ZEROS_BELOW_BYTES: u64 = 64 << 10;
-/// A tail of so many events becomes a run when the store is closed: reading fewer again takes the next
-/// opening about a millisecond.
-const CLOSING_RUN_EVENTS: u32 = 4096;
+/// A tail of so many events becomes a run when the store is closed: reading fewer again costs the next
+/// opening a fifth of a millisecond.
+const CLOSING_RUN_EVENTS: u32 = 256;
 
 /// What a closed store keeps ahead of its log: enough for the first appends after it is opened again.
-const KEPT_ZEROS: u64 = 1 << 20;
+const KEPT_ZEROS: u64 = 256 << 10;
 
 /// How frames reach the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
