@@ -72,7 +72,7 @@ export class EventBatch {
   readonly #texts: Texts
   readonly #hasPreviousLinks: boolean
   readonly #rowsAt: number
-  #text: Buffer | undefined
+  #wrapped: Buffer | undefined
   // Of the content type met last, how its payloads are read: most neighbours share it.
   #typeSerial = -1
   #type = -1
@@ -108,10 +108,10 @@ export class EventBatch {
   }
 
   /** The bytes from the batch's first one on, for decoding text. */
-  get text(): Buffer {
+  get buffer(): Buffer {
     const length = this.#bytes.byteLength - this.#at
-    this.#text ??= Buffer.from(this.#buffer, this.#byteOffset, length)
-    return this.#text
+    this.#wrapped ??= Buffer.from(this.#buffer, this.#byteOffset, length)
+    return this.#wrapped
   }
 
   /** Where the row of an event stands. */
@@ -245,7 +245,7 @@ export class EventBatch {
     view.setUint32(HEADER.rowsAt, rowsAt, true)
     view.setUint32(rowsAt + ROW.record, BATCH_HEADER, true)
     view.setUint32(rowsAt + ROW.payloadOffset, BATCH_HEADER + payload - record, true)
-    return new DetachedBatch(bytes, { texts: this.#textsOf(row), previousLinks: () => bytes })
+    return new DetachedBatch(bytes, { texts: this.#textsOf(row), previousLinks: hasItsOwn })
   }
 
   /** All the strings of an event. */
@@ -268,6 +268,11 @@ class DetachedBatch extends EventBatch {
 }
 
 const NO_TAGS: readonly string[] = Object.freeze([])
+
+/** A batch of one event alone has its link in it. */
+function hasItsOwn(): never {
+  throw new Error('a detached event has its previous link')
+}
 
 /** What a batch holds. */
 export interface Decoded<T> {

@@ -99,7 +99,7 @@ class LogEvent implements EventView<string, unknown, unknown> {
     if (kind === 0) return undefined
     if (kind === 1) return this.#batch.metadata(this.#row)
     const end = this.#u32(ROW.payloadOffset)
-    return decodeJson(this.#batch.text, end - this.#u32(ROW.metadataLength), end, this)
+    return decodeJson(this.#batch.buffer, end - this.#u32(ROW.metadataLength), end, this)
   }
 
   bytes(): Bytes {
@@ -108,14 +108,14 @@ class LogEvent implements EventView<string, unknown, unknown> {
 
   text(): string {
     const offset = this.#u32(ROW.payloadOffset)
-    return decodeText(this.#batch.text, offset, offset + this.#u32(ROW.payloadLength), this)
+    return decodeText(this.#batch.buffer, offset, offset + this.#u32(ROW.payloadLength), this)
   }
 
   json(): unknown
   json<T>(): T
   json(): unknown {
     const offset = this.#u32(ROW.payloadOffset)
-    return decodeJson(this.#batch.text, offset, offset + this.#u32(ROW.payloadLength), this)
+    return decodeJson(this.#batch.buffer, offset, offset + this.#u32(ROW.payloadLength), this)
   }
 
   get link(): Bytes {

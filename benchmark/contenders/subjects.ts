@@ -43,12 +43,8 @@ export async function inFreshFolder<T>(
 }
 
 /** Fills a store with batches and closes it. */
-export async function fillStore(
-  path: string,
-  batches: Iterable<Events>,
-  options: StoreOptions = {},
-): Promise<void> {
-  await using store = await Store.open(path, { durability: 'none', ...options })
+export async function fillStore(path: string, batches: Iterable<Events>): Promise<void> {
+  await using store = await Store.open(path, { durability: 'none' })
   await appendAhead(store, batches)
   await store.sync()
 }

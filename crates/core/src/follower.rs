@@ -20,6 +20,8 @@ const NEAR_BYTES: u64 = 64 << 10;
 /// How far a follower is.
 #[derive(Debug)]
 struct Place {
+    /// Opened when there is one: a store that is just being made has none yet.
+    page: Option<HeadPage>,
     active: Arc<Segment>,
     tail: Arc<Tail>,
     offset: u64,
@@ -36,8 +38,6 @@ struct Place {
 #[derive(Debug)]
 pub(crate) struct Follower {
     boot_id: [u8; 16],
-    /// Opened when there is one: a store that is just being made has none yet.
-    page: Mutex<Option<HeadPage>>,
     place: Mutex<Place>,
     /// Whether it can be known what is in memory. Where it cannot, any touch may wait for the disk.
     residency_told: bool,
@@ -46,6 +46,7 @@ pub(crate) struct Follower {
 impl Follower {
     pub(crate) fn new(boot_id: [u8; 16], start: Start) -> Self {
         let place = Place {
+            page: None,
             active: start.active,
             tail: start.tail,
             offset: start.offset,
@@ -55,15 +56,7 @@ impl Follower {
             complete: false,
         };
         let residency_told = residency::is_told(&place.active.path);
-        Self { boot_id, page: Mutex::default(), place: Mutex::new(place), residency_told }
-    }
-
-    fn head(&self, shared: &Shared) -> Option<Head> {
-        let mut page = self.page.lock();
-        if page.is_none() {
-            *page = HeadPage::open(&*shared.fs, &shared.directory);
-        }
-        page.as_ref()?.read()
+        Self { boot_id, place: Mutex::new(place), residency_told }
     }
 
     /// Takes up what the writer has published since. A thread that must not wait does so if that is
@@ -77,7 +70,7 @@ impl Follower {
         } else {
             self.place.try_lock().ok_or(Error::WouldWait)?
         };
-        let Some(head) = self.head(shared) else {
+        let Some(head) = place.head(shared) else {
             return Ok(());
         };
         if place.stopped || head.store_id != shared.store_id || head.boot_id != self.boot_id {
@@ -100,6 +93,13 @@ impl Follower {
 }
 
 impl Place {
+    fn head(&mut self, shared: &Shared) -> Option<Head> {
+        if self.page.is_none() {
+            self.page = HeadPage::open(&*shared.fs, &shared.directory);
+        }
+        self.page.as_ref()?.read()
+    }
+
     /// Whether little has to be read to get to a head.
     fn is_near(&self, head: &Head) -> bool {
         let here = head.segment == self.active.header.number;

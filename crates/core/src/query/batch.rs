@@ -1,6 +1,8 @@
 //! Packed batches of events: the records as they stand in the log, and a row for each that says where
 //! its fields are. One copy from the log; nothing in a batch points into mapped memory.
 
+use parking_lot::Mutex;
+
 use super::source::Source;
 use crate::chain::{Hash, MetadataKind};
 use crate::codec::{Reader, patch, u32_at};
@@ -37,8 +39,21 @@ pub(crate) struct BatchBuilder {
     definitions: Definitions,
 }
 
+/// Builders that nobody packs with at the moment, the warmest last: a scan whose steps run on one thread after
+/// another shall meet the definitions that it has checked.
+static IDLE: Mutex<Vec<BatchBuilder>> = Mutex::new(Vec::new());
+
+/// Runs `pack` with a batch builder. There are as many as threads have ever packed at once.
+pub(super) fn packing<T>(pack: impl FnOnce(&mut BatchBuilder) -> T) -> T {
+    let idle = IDLE.lock().pop();
+    let mut builder = idle.unwrap_or_else(BatchBuilder::new);
+    let packed = pack(&mut builder);
+    IDLE.lock().push(builder);
+    packed
+}
+
 impl BatchBuilder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             out: Vec::new(),
             rows: Vec::new(),
@@ -93,8 +108,8 @@ impl BatchBuilder {
         for reference in strings {
             row.put(reference.to_le_bytes());
         }
-        for place in [start, payload, record.payload.len(), record.metadata.len()] {
-            row.put((place as u32).to_le_bytes());
+        for number in [start, payload, record.payload.len(), record.metadata.len()] {
+            row.put((number as u32).to_le_bytes());
         }
         let kind = record.metadata_kind.number();
         row.put([record.id_at, record.clock.len() as u8, kind, record.tag_count]);

@@ -4,9 +4,8 @@
 
 use std::ops::Range;
 
-use super::batch::{BatchBuilder, Place};
+use super::batch::{BatchBuilder, Place, packing};
 use super::plan::Hit;
-use super::read::packing;
 use super::recent::RecentLinks;
 use crate::chain::{GENESIS, Hash};
 use crate::error::Result;

@@ -39,22 +39,22 @@ pub(super) enum Plan {
 
 impl Plan {
     pub(super) fn new(spec: &ReadSpec, view: &View) -> Result<Self> {
-        let window = window(spec, view.end());
+        let positions = window(spec, view.end());
         let backwards = spec.backwards;
         Ok(match &spec.subject {
             Subject::Entities { .. } => Self::Names,
             Subject::Stream(entity) => {
-                let versions = self::window(spec, u64::MAX);
+                let versions = window(spec, u64::MAX);
                 Self::Stream(Stream::new(entity.clone(), versions, backwards, view))
             }
             Subject::Query(filters) if spec.order == Order::Clock => {
                 Self::Clock(Box::new(ClockOrder::new(spec, filters.clone(), view)?))
             }
             Subject::Query(filters) if !filters.is_empty() => {
-                Self::Search(Search::new(filters.clone(), window, backwards, view))
+                Self::Search(Search::new(filters.clone(), positions, backwards, view))
             }
             Subject::All | Subject::Query(_) => {
-                Self::Everything(Everything { positions: window, backwards, part: None })
+                Self::Everything(Everything { positions, backwards, part: None })
             }
         })
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::batch::BatchBuilder;
+use super::batch::{BatchBuilder, packing};
 use super::entities::{self, Names};
 use super::fetch::{self, Fetch};
 use super::interrupt::Interrupt;
@@ -34,19 +34,6 @@ const SMALL_LOG: u64 = 4096;
 const ENTITIES_PER_BATCH: u64 = 1024;
 /// Hits between two looks at whether the read was cancelled.
 const HITS_PER_LOOK: u64 = 1024;
-
-/// Builders that nobody packs with at the moment, the warmest last: a scan whose steps run on one thread after
-/// another shall meet the definitions that it has checked.
-static IDLE: Mutex<Vec<BatchBuilder>> = Mutex::new(Vec::new());
-
-/// Runs `pack` with a batch builder. There are as many as threads have ever packed at once.
-pub(super) fn packing<T>(pack: impl FnOnce(&mut BatchBuilder) -> T) -> T {
-    let idle = IDLE.lock().pop();
-    let mut builder = idle.unwrap_or_else(BatchBuilder::new);
-    let packed = pack(&mut builder);
-    IDLE.lock().push(builder);
-    packed
-}
 
 /// One read at one head. Each `next` hands out a packed batch.
 #[derive(Debug)]
@@ -131,6 +118,7 @@ impl Read {
     /// The first batch of at most so many bytes, on a thread that must neither wait for the disk nor work
     /// for long; `None` if that cannot be, and then the read has not begun.
     pub fn next_now(&self, most: usize) -> Result<Option<Vec<u8>>> {
+        debug_assert!(self.running.lock().is_none(), "it is the first step or none");
         if !self.is_small() {
             return Ok(None);
         }
@@ -159,7 +147,7 @@ impl Read {
                 let named = filters.iter().map(Filter::exact_strings).sum::<Option<usize>>();
                 let narrow = named.is_some_and(|named| named <= FEW_STRINGS);
                 let in_order = self.spec.order == Order::Position;
-                in_order && narrow && most <= SMALL_ANSWER || self.shared.published() <= SMALL_LOG
+                (in_order && narrow && most <= SMALL_ANSWER) || self.shared.published() <= SMALL_LOG
             }
             Subject::Entities { .. } => false,
         }
