@@ -2,6 +2,7 @@
 //! stand in for the disk, count what is done to it, or cut its power.
 
 mod disk;
+mod first_touch;
 mod map;
 mod memory;
 pub(crate) mod patience;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use disk::DiskFs;
+pub(crate) use first_touch::FirstTouch;
 pub use map::Map;
 pub use memory::MemoryFs;
 pub(crate) use residency::Moment;

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
@@ -21,7 +21,7 @@ use crate::codec::{Reader, put_u32, put_u64, put_varint, u32_at, u64_at};
 use crate::error::{Error, Result};
 use crate::filter::{ClockRange, Pattern};
 use crate::frame::RunningHash;
-use crate::fs::{Fs, Moment, patience};
+use crate::fs::{FirstTouch, Fs, Moment, patience};
 use crate::segment::Segment;
 
 const MAGIC: [u8; 8] = *b"TETRAIDX";
@@ -200,7 +200,7 @@ pub(crate) struct IndexFile {
     segment: Arc<Segment>,
     path: PathBuf,
     summary: Summary,
-    contents: OnceLock<Contents>,
+    contents: FirstTouch<Contents>,
     /// Opens the file for the first who touches it.
     put_off: Option<Arc<dyn Fs>>,
 }
@@ -226,7 +226,7 @@ impl IndexFile {
             segment: Arc::clone(segment),
             path: path.to_owned(),
             summary,
-            contents: OnceLock::from(contents),
+            contents: FirstTouch::opened(contents),
             put_off: None,
         })
     }
@@ -238,24 +238,17 @@ impl IndexFile {
             segment: Arc::clone(segment),
             path: segment.index_path(),
             summary,
-            contents: OnceLock::new(),
+            contents: FirstTouch::put_off(),
             put_off: Some(Arc::clone(fs)),
         }
     }
 
     #[inline]
     pub(super) fn contents(&self) -> Result<&Contents> {
-        match self.contents.get() {
-            Some(contents) => Ok(contents),
-            None => self.open_now(),
-        }
+        self.contents.get(|| self.open_put_off())
     }
 
-    #[cold]
-    fn open_now(&self) -> Result<&Contents> {
-        if patience::is_impatient() {
-            return Err(Error::WouldWait);
-        }
+    fn open_put_off(&self) -> Result<Contents> {
         let fs = self.put_off.as_ref().ok_or_else(|| self.damaged())?;
         let start = self.summary.extent.start;
         let opened = Contents::open(&**fs, &self.path, &self.segment, start);
@@ -263,7 +256,7 @@ impl IndexFile {
         if summary != self.summary || !self.is_of_the_log()? {
             return Err(self.damaged());
         }
-        Ok(self.contents.get_or_init(|| contents))
+        Ok(contents)
     }
 
     /// Whether the frame that the index ends with is still there.
@@ -328,7 +321,7 @@ impl IndexFile {
 
     /// Says that a record's offset will be asked for soon. `now` is given if the disk may be asked.
     pub(crate) fn expect_offset(&self, local: u32, now: Option<Moment>) {
-        if let Some(Contents { blocks, sections }) = self.contents.get() {
+        if let Some(Contents { blocks, sections }) = self.contents.if_open() {
             blocks.expect(sections.offsets.place_of(local), now);
         }
     }

@@ -6,13 +6,13 @@ mod scan;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use crate::checksum::Checksum;
 use crate::error::{AtPath, Damage, Error, Result};
 use crate::frame::{DEFINITION_HEADER_LEN, FrameHeader, HEADER_LEN, RunningHash};
-use crate::fs::{File, Fs, Map, Moment, OpenMode, patience, read_exact_at};
+use crate::fs::{File, FirstTouch, Fs, Map, Moment, OpenMode, patience, read_exact_at};
 use crate::limits::{ENTITY_MAX_BYTES, FRAME_MAX_BYTES};
 use crate::record::{self, Glance, LINK_AT};
 
@@ -45,7 +45,7 @@ pub(crate) struct Segment {
     pub(crate) serial: u32,
     pub(crate) path: PathBuf,
     pub(crate) checksum: Checksum,
-    opened: OnceLock<Opened>,
+    opened: FirstTouch<Opened>,
     /// How the file is opened by the first who touches it.
     put_off: Option<PutOff>,
     /// Bytes that hold whole frames; grows while the segment is active.
@@ -127,7 +127,7 @@ impl Segment {
             header,
             serial: OPENED.fetch_add(1, Ordering::Relaxed),
             path,
-            opened: OnceLock::new(),
+            opened: FirstTouch::put_off(),
             put_off: None,
             end: AtomicU64::new(HEADER_PAGE),
             sealed: AtomicBool::new(false),
@@ -141,23 +141,16 @@ impl Segment {
         path: &Path,
         file: Arc<dyn File>,
     ) -> Result<Self> {
-        let opened = OnceLock::from(Opened::new(page, path, file)?);
+        let opened = FirstTouch::opened(Opened::new(page, path, file)?);
         Ok(Self { opened, ..Self::unopened(header, path.to_owned()) })
     }
 
     #[inline]
     fn opened(&self) -> Result<&Opened> {
-        match self.opened.get() {
-            Some(opened) => Ok(opened),
-            None => self.open_now(),
-        }
+        self.opened.get(|| self.open_put_off())
     }
 
-    #[cold]
-    fn open_now(&self) -> Result<&Opened> {
-        if patience::is_impatient() {
-            return Err(Error::WouldWait);
-        }
+    fn open_put_off(&self) -> Result<Opened> {
         let Some(PutOff { fs, positions }) = &self.put_off else {
             return Err(self.damaged(0, 0, "the segment is not open"));
         };
@@ -181,12 +174,12 @@ impl Segment {
         if let Some(map) = &opened.map {
             map.publish(self.end());
         }
-        Ok(self.opened.get_or_init(|| opened))
+        Ok(opened)
     }
 
     /// The mapped file, where it is open.
     fn map(&self) -> Option<&Map> {
-        self.opened.get().and_then(|opened| opened.map.as_ref())
+        self.opened.if_open().and_then(|opened| opened.map.as_ref())
     }
 
     pub(crate) fn file(&self) -> Result<&dyn File> {

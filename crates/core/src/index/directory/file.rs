@@ -5,14 +5,14 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use super::Family;
 use super::filter::{self, FilterBuilder, LINE};
 use crate::codec::{Reader, put_u32, put_u64, u64_at};
 use crate::error::{Error, Result};
-use crate::fs::{Fs, patience};
+use crate::fs::{FirstTouch, Fs};
 use crate::index::blocks::{BLOCK, BlockWriter, Blocks};
 use crate::index::{Extent, hash};
 
@@ -45,7 +45,7 @@ impl Coverage {
 pub(crate) struct DirectoryFile {
     store_id: [u8; 16],
     path: PathBuf,
-    blocks: OnceLock<Blocks>,
+    blocks: FirstTouch<Blocks>,
     /// Opens the file for the first who touches it.
     put_off: Option<Arc<dyn Fs>>,
     family: Family,
@@ -75,7 +75,7 @@ impl DirectoryFile {
     ) -> Option<Self> {
         let (blocks, coverage, count) = open_blocks(fs, path, store_id, family, positions)?;
         let file = Self::unopened(store_id, path, family, coverage, count)?;
-        file.is_room_for(&blocks).then(|| Self { blocks: OnceLock::from(blocks), ..file })
+        file.is_room_for(&blocks).then(|| Self { blocks: FirstTouch::opened(blocks), ..file })
     }
 
     /// A file of which the catalog has what it covers, and its number of rows. Whoever touches it first
@@ -104,7 +104,7 @@ impl DirectoryFile {
         Some(Self {
             store_id,
             path: path.to_owned(),
-            blocks: OnceLock::new(),
+            blocks: FirstTouch::put_off(),
             put_off: None,
             family,
             coverage,
@@ -122,17 +122,10 @@ impl DirectoryFile {
 
     #[inline]
     fn blocks(&self) -> Result<&Blocks> {
-        match self.blocks.get() {
-            Some(blocks) => Ok(blocks),
-            None => self.open_now(),
-        }
+        self.blocks.get(|| self.open_put_off())
     }
 
-    #[cold]
-    fn open_now(&self) -> Result<&Blocks> {
-        if patience::is_impatient() {
-            return Err(Error::WouldWait);
-        }
+    fn open_put_off(&self) -> Result<Blocks> {
         let opened = self.put_off.as_ref().and_then(|fs| {
             let positions = self.positions().clone();
             open_blocks(&**fs, &self.path, self.store_id, self.family, positions)
@@ -141,7 +134,7 @@ impl DirectoryFile {
             *coverage == self.coverage && *count == self.count && self.is_room_for(blocks)
         });
         let (blocks, ..) = same.ok_or_else(|| Error::StaleIndex { path: self.path.clone() })?;
-        Ok(self.blocks.get_or_init(|| blocks))
+        Ok(blocks)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -204,7 +197,7 @@ impl DirectoryFile {
 
     /// Says that a hash will be looked for soon.
     pub(crate) fn expect(&self, hash: u64) {
-        if let Some(blocks) = self.blocks.get().filter(|_| self.lines > 0) {
+        if let Some(blocks) = self.blocks.if_open().filter(|_| self.lines > 0) {
             let at = self.filter_at + filter::line_of(hash, self.lines) * LINE;
             blocks.expect(at..at + LINE, None);
         }
