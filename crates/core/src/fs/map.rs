@@ -70,6 +70,15 @@ impl Map {
         }
     }
 
+    /// Asks for a range that will be touched soon: the memory, or if `may_wait`, the disk.
+    #[inline]
+    pub(crate) fn warm(&self, range: Range<usize>, now: Moment, may_wait: bool) {
+        self.prefetch(&range);
+        if may_wait {
+            self.ask_ahead(range, now);
+        }
+    }
+
     /// Starts bringing a range from memory into the processor's cache. Does nothing for pages that are not
     /// mapped, nor on processors without such an instruction that Rust offers.
     #[inline]

@@ -3,6 +3,7 @@
 
 use parking_lot::Mutex;
 
+use super::known::Known;
 use super::source::Source;
 use crate::chain::{Hash, MetadataKind};
 use crate::codec::{Reader, patch, u32_at};
@@ -22,7 +23,7 @@ pub(super) const FLAG_LAST: u32 = 2;
 /// Memory that a builder keeps from one short batch to the next.
 const KEPT: usize = 64 << 10;
 
-/// Packs events into batches, one after another, keeping its buffers and what it knows of strings.
+/// Packs events into batches, one after another, keeping its buffers and what it knows of the log.
 ///
 /// A batch is a header, the records, their rows and previous links: what has a fixed size comes last,
 /// so that the records are copied once, from the log to where they are handed over.
@@ -36,11 +37,11 @@ pub(crate) struct BatchBuilder {
     out: Vec<u8>,
     rows: Vec<u8>,
     previous_links: Vec<u8>,
-    definitions: Definitions,
+    known: Known,
 }
 
 /// Builders that nobody packs with at the moment, the warmest last: a scan whose steps run on one thread after
-/// another shall meet the definitions that it has checked.
+/// another shall meet what it knows.
 static IDLE: Mutex<Vec<BatchBuilder>> = Mutex::new(Vec::new());
 
 /// Runs `pack` with a batch builder. There are as many as threads have ever packed at once.
@@ -54,12 +55,7 @@ pub(super) fn packing<T>(pack: impl FnOnce(&mut BatchBuilder) -> T) -> T {
 
 impl BatchBuilder {
     fn new() -> Self {
-        Self {
-            out: Vec::new(),
-            rows: Vec::new(),
-            previous_links: Vec::new(),
-            definitions: Definitions::new(),
-        }
+        Self { out: Vec::new(), rows: Vec::new(), previous_links: Vec::new(), known: Known::new() }
     }
 
     /// Begins a batch that is expected to become so long, in the memory of a buffer.
@@ -76,6 +72,11 @@ impl BatchBuilder {
     pub(crate) fn begin_own(&mut self) {
         let own = std::mem::take(&mut self.out);
         self.begin(if own.capacity() > KEPT { Vec::new() } else { own }, 0);
+    }
+
+    /// What the records that it packed had in common.
+    pub(super) fn known(&mut self) -> &mut Known {
+        &mut self.known
     }
 
     /// Bytes of the batch so far.
@@ -95,7 +96,7 @@ impl BatchBuilder {
     ) -> Result<()> {
         let strings = [record.entity, record.fact, record.scope, record.content_type];
         for reference in strings.into_iter().chain(record.tags()) {
-            self.definitions.check(segment, reference)?;
+            self.known.check_definition(segment, reference)?;
         }
         let start = self.out.len();
         self.out.extend_from_slice(bytes);
@@ -176,38 +177,6 @@ impl Row {
 pub(crate) struct Place {
     pub(crate) position: u64,
     pub(crate) recorded_us: u64,
-}
-
-/// Definitions that are remembered as whole; a power of two.
-const REMEMBERED: usize = 1 << 15;
-
-/// The definitions that records refer to, each checked when it is met first. What is published does not
-/// change, so once is enough; what another one displaced is checked again.
-#[derive(Debug)]
-struct Definitions {
-    /// Serial of the segment and offset, by a hash of both; 0 for none.
-    whole: Box<[u64]>,
-}
-
-impl Definitions {
-    fn new() -> Self {
-        Self { whole: vec![0; REMEMBERED].into() }
-    }
-
-    #[inline]
-    fn check(&mut self, segment: &Segment, reference: u32) -> Result<()> {
-        let key = u64::from(segment.serial) << 32 | u64::from(reference);
-        let mixed = (reference ^ segment.serial.rotate_left(24)).wrapping_mul(0x9e37_79b1);
-        let remembered = self.whole.get_mut((mixed >> 17) as usize & (REMEMBERED - 1));
-        match remembered {
-            Some(known) if *known != key => {
-                segment.string(reference)?;
-                *known = key;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
 }
 
 /// A packed batch, read from Rust.

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::batch::{BatchBuilder, Place, packing};
+use super::known::{Frame, Known};
 use super::plan::Hit;
 use super::recent::RecentLinks;
 use crate::chain::{GENESIS, Hash};
@@ -19,9 +20,7 @@ use crate::view::{FoundRecord, View, record_at};
 /// Hits of a group: what keeps a disk busy, and a short read short.
 const GROUP: usize = 128;
 /// What a record is assumed to take, until its length is known.
-const RECORD_GUESS: u64 = 512;
-/// What of a record is brought into the processor's cache before it is read.
-const PREFETCHED: u64 = 384;
+const RECORD_GUESS: u64 = 384;
 /// What the definition of a name is assumed to take.
 const NAME_GUESS: u64 = 64;
 /// A scan asks for two pieces of this size when it comes to the last one that it asked for.
@@ -42,7 +41,6 @@ pub(super) struct Fetch {
     group: Vec<Located>,
     /// How many of the group are handed out.
     next: usize,
-    frame: Option<Frame>,
     /// Where the record of the next event stands, if it is in the frame of the one before.
     following: Option<Following>,
     /// A scan has asked for this segment up to this offset.
@@ -62,16 +60,6 @@ struct Located {
     hit: Hit,
     /// `None` if the record is damaged.
     offset: Option<u32>,
-}
-
-/// The frame of the last record: neighbours share it.
-#[derive(Debug, Clone, Copy)]
-struct Frame {
-    serial: u32,
-    offset: u64,
-    /// Position of the first event that is not in it.
-    end: u64,
-    recorded_us: u64,
 }
 
 impl Fetch {
@@ -94,7 +82,7 @@ impl Fetch {
     }
 
     /// Finds out where the records of the group stand, and asks for them.
-    pub(super) fn start(&mut self, view: &View) -> Result<()> {
+    pub(super) fn start(&mut self, view: &View, known: &Known) -> Result<()> {
         let now = Moment::now();
         let may_wait = !patience::is_impatient();
         for Located { hit, .. } in &self.group {
@@ -107,32 +95,28 @@ impl Fetch {
                 continue;
             };
             located.offset = part.offset(located.hit.local)?;
-            let Some(offset) = located.offset.map(u64::from) else {
-                continue;
-            };
-            let segment = part.segment();
-            segment.prefetch(&(offset..offset + PREFETCHED));
-            if may_wait {
-                segment.ask_ahead(offset..offset + RECORD_GUESS, now);
+            if let Some(offset) = located.offset.map(u64::from) {
+                part.segment().warm(offset..offset + RECORD_GUESS, now, may_wait);
             }
         }
-        self.ask_for_rest(view, may_wait, now)
+        self.ask_for_rest(view, known, may_wait, now)
     }
 
-    /// Asks for what the first bytes of the records show to be needed too: the rest of a long one, the
-    /// header of its frame, and the name of its entity.
-    fn ask_for_rest(&self, view: &View, may_wait: bool, now: Moment) -> Result<()> {
+    /// Asks for what the first bytes of the records show to be needed too: the rest of a long one, and the
+    /// header of its frame and the name of its entity unless they are known.
+    fn ask_for_rest(&self, view: &View, known: &Known, may_wait: bool, now: Moment) -> Result<()> {
         for (segment, offset) in self.places(view) {
             let Some(Glance { length, distance, entity }) = segment.glance(offset)? else {
                 continue;
             };
-            let header = frame_header(offset, distance);
-            let name = u64::from(entity)..u64::from(entity) + NAME_GUESS;
-            segment.prefetch(&header);
-            segment.prefetch(&name);
+            if !known.has_frame(segment, offset, distance) {
+                segment.warm(frame_header(offset, distance), now, may_wait);
+            }
+            if !known.has_definition(segment, entity) {
+                let name = u64::from(entity)..u64::from(entity) + NAME_GUESS;
+                segment.warm(name, now, may_wait);
+            }
             if may_wait {
-                segment.ask_ahead(header, now);
-                segment.ask_ahead(name, now);
                 segment.ask_ahead(offset + RECORD_GUESS..offset + u64::from(length), now);
             }
         }
@@ -141,6 +125,8 @@ impl Fetch {
 
     /// Asks for the records that those of the group are linked to.
     pub(super) fn ask_for_previous(&self, view: &View) -> Result<()> {
+        let now = Moment::now();
+        let may_wait = !patience::is_impatient();
         for Located { hit, offset } in &self.group {
             let (Some(part), Some(offset)) = (view.parts().get(hit.part), *offset) else {
                 continue;
@@ -154,7 +140,7 @@ impl Fetch {
                 continue;
             };
             if let Some(offset) = part.offset(local)?.map(u64::from) {
-                part.segment().prefetch(&(offset..offset + PREFETCHED));
+                part.segment().warm(offset..offset + RECORD_GUESS, now, may_wait);
             }
         }
         Ok(())
@@ -169,7 +155,11 @@ impl Fetch {
     }
 
     /// The record of the group's next hit, if there is one.
-    pub(super) fn next<'a>(&mut self, view: &'a View) -> Result<Option<Fetched<'a>>> {
+    pub(super) fn next<'a>(
+        &mut self,
+        view: &'a View,
+        known: &mut Known,
+    ) -> Result<Option<Fetched<'a>>> {
         let Some(Located { hit, offset }) = self.group.get(self.next) else {
             return Ok(None);
         };
@@ -177,7 +167,7 @@ impl Fetch {
         let Some(part) = view.parts().get(hit.part) else {
             return Ok(None);
         };
-        self.fetched(part, *hit, *offset).map(Some)
+        fetched(part, *hit, *offset, known).map(Some)
     }
 
     /// The record of a scan's next hit. Within a frame it follows the one before, and no index is asked.
@@ -185,6 +175,7 @@ impl Fetch {
     pub(super) fn next_stored<'a>(
         &mut self,
         view: &'a View,
+        known: &mut Known,
         hit: Hit,
     ) -> Result<Option<Fetched<'a>>> {
         let Some(part) = view.parts().get(hit.part) else {
@@ -201,7 +192,7 @@ impl Fetch {
         {
             ask_for_next(&mut self.asked, part.segment(), u64::from(offset));
         }
-        let fetched = self.fetched(part, hit, offset)?;
+        let fetched = fetched(part, hit, offset, known)?;
         if position + 1 < fetched.frame.end {
             let behind = fetched.found.offset + fetched.found.bytes().len() as u64;
             let offset = u32::try_from(behind).ok();
@@ -210,19 +201,19 @@ impl Fetch {
         }
         Ok(Some(fetched))
     }
+}
 
-    #[inline]
-    fn fetched<'a>(
-        &mut self,
-        part: &'a Part,
-        hit: Hit,
-        offset: Option<u32>,
-    ) -> Result<Fetched<'a>> {
-        let found = record_at(part, hit.local, offset)?;
-        let position = part.base() + u64::from(hit.local);
-        let frame = frame_of(&mut self.frame, &found)?;
-        Ok(Fetched { found, position, frame, check: hit.check })
-    }
+#[inline]
+fn fetched<'a>(
+    part: &'a Part,
+    hit: Hit,
+    offset: Option<u32>,
+    known: &mut Known,
+) -> Result<Fetched<'a>> {
+    let found = record_at(part, hit.local, offset)?;
+    let position = part.base() + u64::from(hit.local);
+    let frame = known.frame_of(&found)?;
+    Ok(Fetched { found, position, frame, check: hit.check })
 }
 
 /// A record that a hit led to.
@@ -278,22 +269,6 @@ fn ask_for_next(asked: &mut Option<(u32, u64)>, segment: &Segment, offset: u64) 
     }
 }
 
-/// The frame of a record.
-#[inline]
-fn frame_of(last: &mut Option<Frame>, found: &FoundRecord<'_>) -> Result<Frame> {
-    let (segment, distance) = (found.segment, found.distance());
-    let offset = found.offset.saturating_sub(u64::from(distance));
-    match *last {
-        Some(frame) if frame.offset == offset && frame.serial == segment.serial => Ok(frame),
-        _ => {
-            let header = segment.frame_of(found.offset, distance)?;
-            let end = header.base + u64::from(header.count);
-            let (serial, recorded_us) = (segment.serial, header.recorded_us);
-            Ok(*last.insert(Frame { serial, offset, end, recorded_us }))
-        }
-    }
-}
-
 /// The link of the event that stands `back` positions before one, of the same entity.
 fn previous_link(view: &View, position: u64, back: u64, recent: &RecentLinks) -> Result<Hash> {
     if back == 0 {
@@ -308,7 +283,7 @@ pub(crate) fn single<T>(view: &View, position: u64, take: impl FnOnce(&[u8]) -> 
     packing(|builder| {
         builder.begin_own();
         let found = view.record(position)?;
-        let frame = frame_of(&mut None, &found)?;
+        let frame = builder.known().frame_of(&found)?;
         Fetched { found, position, frame, check: false }.pack(view, builder, None)?;
         Ok(take(builder.finish_own(true, view.end())))
     })

@@ -5,6 +5,7 @@ mod clock_order;
 mod entities;
 mod fetch;
 mod interrupt;
+mod known;
 mod plan;
 mod read;
 mod recent;

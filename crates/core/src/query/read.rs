@@ -10,6 +10,7 @@ use super::batch::{BatchBuilder, packing};
 use super::entities::{self, Names};
 use super::fetch::{self, Fetch};
 use super::interrupt::Interrupt;
+use super::known::Known;
 use super::plan::{Hit, Plan, matches_found, matches_record};
 use super::recent::RecentLinks;
 use super::spec::{Order, ReadSpec, Subject};
@@ -414,14 +415,14 @@ impl Running {
             }
             let fetched = match self.plan.order() {
                 fetch::Order::AsStored => match self.next_candidate()? {
-                    Some(hit) => self.fetch.next_stored(&self.view, hit)?,
+                    Some(hit) => self.fetch.next_stored(&self.view, builder.known(), hit)?,
                     None => None,
                 },
                 fetch::Order::Scattered => {
                     if self.fetch.is_empty() {
-                        self.look_ahead(recent.is_some())?;
+                        self.look_ahead(builder.known(), recent.is_some())?;
                     }
-                    self.fetch.next(&self.view)?
+                    self.fetch.next(&self.view, builder.known())?
                 }
             };
             let Some(fetched) = fetched else {
@@ -437,7 +438,7 @@ impl Running {
     }
 
     /// Finds the next candidates and starts fetching their records.
-    fn look_ahead(&mut self, previous_links: bool) -> Result<()> {
+    fn look_ahead(&mut self, known: &Known, previous_links: bool) -> Result<()> {
         self.fetch.clear();
         while self.fetch.has_room(self.left) {
             match self.next_candidate() {
@@ -450,7 +451,7 @@ impl Running {
                 Err(error) => return Err(error),
             }
         }
-        self.fetch.start(&self.view)?;
+        self.fetch.start(&self.view, known)?;
         if previous_links { self.fetch.ask_for_previous(&self.view) } else { Ok(()) }
     }
 

@@ -33,6 +33,9 @@ pub(crate) const MISSING: &str = "the segment's file is missing";
 pub(crate) const ELSEWHERE: &str = "the file belongs to another store or place";
 pub(crate) const NO_HEADER: &str = "the header page is empty";
 
+/// What a record takes mostly: so much is looked up at once, and a longer one again.
+const SHORT_RECORD: u64 = 384;
+
 /// Gives every segment that this process opens a number of its own.
 static OPENED: AtomicU32 = AtomicU32::new(0);
 
@@ -259,6 +262,14 @@ impl Segment {
         }
     }
 
+    /// Asks for a range that will be touched soon: the memory, or if `may_wait`, the disk.
+    #[inline]
+    pub(crate) fn warm(&self, range: Range<u64>, now: Moment, may_wait: bool) {
+        if let Some(map) = self.map() {
+            map.warm(range.start as usize..range.end as usize, now, may_wait);
+        }
+    }
+
     /// Starts bringing a range from memory into the processor's cache.
     #[inline]
     pub(crate) fn prefetch(&self, range: &Range<u64>) {
@@ -285,16 +296,19 @@ impl Segment {
     /// The whole record at an offset, its CRC checked.
     pub(crate) fn record(&self, offset: u64) -> Result<Cow<'_, [u8]>> {
         let damaged = |reason| self.damaged(offset, LINK_AT as u64, reason);
+        let most = self.end().saturating_sub(offset).min(SHORT_RECORD) as usize;
         let head = self
-            .bytes(offset, LINK_AT)?
+            .bytes(offset, most.max(LINK_AT))?
             .ok_or_else(|| damaged("a record stands past the end of the segment"))?;
         let length = crate::codec::u32_at(&head, 4) as usize;
         if length < LINK_AT || length as u64 > FRAME_MAX_BYTES {
             return Err(damaged("a record's length cannot be one"));
         }
-        let bytes = self
-            .bytes(offset, length)?
-            .ok_or_else(|| damaged("a record reaches past the end of the segment"))?;
+        let bytes = match head {
+            Cow::Borrowed(head) if length <= head.len() => head.get(..length).map(Cow::Borrowed),
+            _ => self.bytes(offset, length)?,
+        }
+        .ok_or_else(|| damaged("a record reaches past the end of the segment"))?;
         if record::holds(&bytes, &self.checksum, offset) {
             Ok(bytes)
         } else {
