@@ -9,8 +9,15 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 #[derive(Debug)]
 pub(crate) struct Names<T> {
     hasher: DefaultHashBuilder,
-    numbers: HashTable<u32>,
+    numbers: HashTable<Numbered>,
     rows: Vec<(Box<str>, T)>,
+}
+
+/// A name's number beside its hash, so that growing touches no name.
+#[derive(Debug, Clone, Copy)]
+struct Numbered {
+    hash: u64,
+    number: u32,
 }
 
 impl<T> Default for Names<T> {
@@ -25,17 +32,17 @@ impl<T> Names<T> {
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
-        let same = |number: &u32| self.name(*number) == name;
-        self.numbers.find(self.hasher.hash_one(name), same).copied()
+        let hash = self.hasher.hash_one(name);
+        let same = |other: &Numbered| other.hash == hash && self.name(other.number) == name;
+        self.numbers.find(hash, same).map(|found| found.number)
     }
 
     /// Adds a name that is not in the table.
     pub(crate) fn insert(&mut self, name: &str, value: T) -> u32 {
         let number = self.rows.len() as u32;
         self.rows.push((name.into(), value));
-        let (hasher, rows) = (&self.hasher, &self.rows);
-        let hash_of = |number: &u32| hash(hasher, rows, *number);
-        self.numbers.insert_unique(hasher.hash_one(name), number, hash_of);
+        let hash = self.hasher.hash_one(name);
+        self.numbers.insert_unique(hash, Numbered { hash, number }, |other| other.hash);
         number
     }
 
@@ -63,8 +70,8 @@ impl<T> Names<T> {
     pub(crate) fn truncate(&mut self, length: usize) {
         while self.rows.len() > length {
             let last = self.rows.len() as u32 - 1;
-            let hash = hash(&self.hasher, &self.rows, last);
-            if let Ok(entry) = self.numbers.find_entry(hash, |number| *number == last) {
+            let hash = self.hasher.hash_one(self.name(last));
+            if let Ok(entry) = self.numbers.find_entry(hash, |other| other.number == last) {
                 entry.remove();
             }
             self.rows.pop();
@@ -75,10 +82,6 @@ impl<T> Names<T> {
         self.numbers.clear();
         self.rows.clear();
     }
-}
-
-fn hash<T>(hasher: &DefaultHashBuilder, rows: &[(Box<str>, T)], number: u32) -> u64 {
-    hasher.hash_one(rows.get(number as usize).map_or("", |(name, _)| name))
 }
 
 #[cfg(test)]

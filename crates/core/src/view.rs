@@ -145,12 +145,24 @@ impl View {
         Ok(None)
     }
 
-    /// Says that the heads of entities will be asked for soon.
+    /// Says that the heads of entities will be asked for soon. What a lookup needs next is known only from
+    /// what it needs first, so all of them are taken a step at a time.
     pub(crate) fn expect_heads(&self, entities: &[&str]) {
         let Some(store_id) = self.store_id() else { return };
-        for entity in entities {
-            let [hash, _] = name_hash(store_id, entity.as_bytes());
-            self.layout.heads.files().iter().for_each(|file| file.expect(hash));
+        let files = self.layout.heads.files();
+        let hash_of = |entity: &&str| name_hash(store_id, entity.as_bytes())[0];
+        let hashes: Vec<u64> = entities.iter().map(hash_of).collect();
+        for hash in &hashes {
+            for file in files {
+                file.expect(*hash);
+            }
+        }
+        let newest = |hash: &u64| files.iter().rev().find(|file| file.expect_fences(*hash));
+        let found: Vec<_> = hashes.iter().map(newest).collect();
+        for (hash, file) in hashes.iter().zip(found) {
+            if let Some(file) = file {
+                file.expect_row(*hash);
+            }
         }
     }
 

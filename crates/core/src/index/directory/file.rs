@@ -195,11 +195,33 @@ impl DirectoryFile {
         Ok(())
     }
 
-    /// Says that a hash will be looked for soon.
+    /// Says that a hash will be looked for soon: its line of the filter will be needed.
     pub(crate) fn expect(&self, hash: u64) {
         if let Some(blocks) = self.blocks.if_open().filter(|_| self.lines > 0) {
             let at = self.filter_at + filter::line_of(hash, self.lines) * LINE;
             blocks.expect(at..at + LINE, None);
+        }
+    }
+
+    /// Then, that fences near the hash will be, unless the filter says that it is not here.
+    pub(crate) fn expect_fences(&self, hash: u64) -> bool {
+        let may_have = self.count > 0 && self.may_have(hash).unwrap_or_default();
+        if let Some(blocks) = self.blocks.if_open().filter(|_| may_have) {
+            let end = self.fences_at + self.count.div_ceil(self.family.rows_per_block()) * 8;
+            let guess = hash::scaled(hash, end - self.fences_at);
+            let near = self.fences_at + guess.saturating_sub(LINE);
+            blocks.expect(near..(near + 3 * LINE).min(end), None);
+        }
+        may_have
+    }
+
+    /// Then, that its row will be.
+    pub(crate) fn expect_row(&self, hash: u64) {
+        if let (Some(blocks), Ok((rows, guess))) = (self.blocks.if_open(), self.guess(hash))
+            && !rows.is_empty()
+        {
+            let at = (rows.start + guess) * self.family.row_bytes();
+            blocks.expect(at..at + self.family.row_bytes(), None);
         }
     }
 
@@ -213,19 +235,26 @@ impl DirectoryFile {
 
     /// The first row that is not below a hash.
     fn lower_bound(&self, hash: u64) -> Result<usize> {
+        let (rows, guess) = self.guess(hash)?;
+        let row = |nth: usize| Ok(self.row::<1>(rows.start + nth)?[0]);
+        Ok(rows.start + hash::first_near(rows.len(), guess, hash, row)?)
+    }
+
+    /// The rows of the block that a hash falls into, and which of them it should be. None if it is below all.
+    fn guess(&self, hash: u64) -> Result<(Range<usize>, usize)> {
         let per_block = self.family.rows_per_block();
         let fences = self.count.div_ceil(per_block);
         let next = hash::first_from(fences, hash, |nth| self.fence(nth))?;
-        let Some(block) = next.checked_sub(1) else { return Ok(0) };
+        let Some(block) = next.checked_sub(1) else { return Ok((0..0, 0)) };
         let start = block * per_block;
-        let rows = per_block.min(self.count - start);
+        let rows = start..self.count.min(start + per_block);
         let (low, high) =
             (self.fence(block)?, if next < fences { self.fence(next)? } else { u64::MAX });
         // Hashes are uniform between two fences too; their upper bits are enough for a guess.
         let (share, width) = (hash.saturating_sub(low) >> 16, high.saturating_sub(low) >> 16);
-        let guess = (share * rows as u64 / width.max(1)) as usize;
-        let row = |nth: usize| Ok(self.row::<1>(start + nth)?[0]);
-        Ok(start + hash::first_near(rows, guess.min(rows - 1), hash, row)?)
+        let guess = (share * rows.len() as u64 / width.max(1)) as usize;
+        let last = rows.len().saturating_sub(1);
+        Ok((rows, guess.min(last)))
     }
 
     fn fence(&self, nth: usize) -> Result<u64> {
