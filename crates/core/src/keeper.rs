@@ -28,7 +28,8 @@ const BACKLOG_MAX: usize = 4;
 const UNMERGED_MAX: usize = 4;
 /// Tails whose file could not be written before no further segment is begun.
 const UNWRITTEN_MAX: usize = 8;
-/// Zeros written at once; how long a hand-over of an unfinished spare takes at most.
+/// Zeros written and synced at once. A hand-over of an unfinished spare waits for so many at most, and so
+/// does a sync of the log, which the device does after them.
 const ZEROS: usize = 1 << 20;
 
 /// A file for the next segment: allocated, listed in the manifest, its header still zero.
@@ -372,12 +373,12 @@ impl Keeper {
         let mut at = 0;
         while at < spare.size && !self.hurry.load(Ordering::Acquire) {
             let n = (spare.size - at).min(ZEROS as u64) as usize;
-            if spare.file.write_at(zeros.get(..n).unwrap_or_default(), at).is_err() {
+            let zeros = zeros.get(..n).unwrap_or_default();
+            if spare.file.write_at(zeros, at).and_then(|()| spare.file.sync()).is_err() {
                 return;
             }
             at += n as u64;
         }
-        let _ = spare.file.sync();
     }
 
     /// Writes the last run of a sealed segment, and gives back its unused space.

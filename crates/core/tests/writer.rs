@@ -29,6 +29,9 @@ struct Faults {
     no_indexes: AtomicBool,
     syncs: AtomicU64,
     last_writer: Mutex<Option<ThreadId>>,
+    /// Zeros written into segments, and the most that one had beyond its last sync.
+    zeros: AtomicU64,
+    zeros_unsynced: AtomicU64,
     /// While it is shut, syncs of segments do not return.
     gate: Gate,
 }
@@ -64,12 +67,14 @@ struct FaultyFile {
     inner: Arc<dyn File>,
     faults: Arc<Faults>,
     segment: bool,
+    zeros_unsynced: AtomicU64,
 }
 
 impl FaultyFs {
     fn wrap(&self, file: Arc<dyn File>, path: &Path) -> Arc<dyn File> {
         let segment = path.extension().is_some_and(|e| e == "seg");
-        Arc::new(FaultyFile { inner: file, faults: Arc::clone(&self.faults), segment })
+        let (faults, zeros_unsynced) = (Arc::clone(&self.faults), AtomicU64::new(0));
+        Arc::new(FaultyFile { inner: file, faults, segment, zeros_unsynced })
     }
 }
 
@@ -122,6 +127,12 @@ impl File for FaultyFile {
         if self.segment {
             *self.faults.last_writer.lock() = Some(std::thread::current().id());
         }
+        if self.segment && bytes.iter().all(|byte| *byte == 0) {
+            let length = bytes.len() as u64;
+            let unsynced = self.zeros_unsynced.fetch_add(length, Ordering::SeqCst) + length;
+            self.faults.zeros_unsynced.fetch_max(unsynced, Ordering::SeqCst);
+            self.faults.zeros.fetch_add(length, Ordering::SeqCst);
+        }
         self.inner.write_at(bytes, offset)
     }
     fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -135,6 +146,7 @@ impl File for FaultyFile {
                 return Err(io::Error::from_raw_os_error(5));
             }
         }
+        self.zeros_unsynced.store(0, Ordering::SeqCst);
         self.inner.sync()
     }
     fn length(&self) -> io::Result<u64> {
@@ -407,6 +419,24 @@ fn a_late_spare_never_touches_a_segment_in_use() {
     assert!(store.damage().is_empty(), "{:?}", store.damage());
     assert_eq!(all(&store).unwrap().len(), 150);
     assert!(verify(&store).ok);
+}
+
+/// A segment's worth of zeros was handed to the device at once, and every sync of the log behind it
+/// took a tenth of a second.
+#[test]
+fn a_spare_is_filled_with_zeros_a_little_at_a_time() {
+    let size = 8 << 20;
+    let (store, faults, _) = faulty(StoreOptions { segment_max_bytes: size, ..small() });
+    let payload = vec![7; 10_000];
+    for _ in 0..80 {
+        append(&store, &[event("a", "f", &payload)]).unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while faults.zeros.load(Ordering::SeqCst) < size {
+        assert!(Instant::now() < deadline, "the spare is never filled");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(faults.zeros_unsynced.load(Ordering::SeqCst) <= 1 << 20);
 }
 
 #[test]
