@@ -49,6 +49,8 @@ export interface SourceOptions {
   readonly entities?: number
   /** Every entity gets an event, in order, before any are drawn. */
   readonly isEveryEntityFirst?: boolean
+  /** Of each event; 256 if left out. */
+  readonly payloadBytes?: number
   readonly seed?: number
 }
 
@@ -61,11 +63,13 @@ export class EventSource {
   readonly #versions: Int32Array
   readonly #names: readonly string[]
   readonly #inOrder: number
+  readonly #payloadBytes: number
   #made = 0
 
   constructor({
     entities = entityCount,
     isEveryEntityFirst = false,
+    payloadBytes: bytes = payloadBytes,
     seed = 42,
   }: SourceOptions = {}) {
     this.entities = entities
@@ -75,6 +79,7 @@ export class EventSource {
     const named = Math.min(entities, mostNamesKept)
     this.#names = Array.from({ length: named }, (_, number) => entityName(number))
     this.#inOrder = isEveryEntityFirst ? entities : 0
+    this.#payloadBytes = bytes
   }
 
   /** The next events, which follow those made before. */
@@ -99,13 +104,13 @@ export class EventSource {
     this.#made += 1
     const version = this.#versions[entity] ?? -1
     this.#versions[entity] = version + 1
-    const start = random(poolBytes - payloadBytes)
+    const start = random(poolBytes - this.#payloadBytes)
     return {
       entity: this.#names[entity] ?? entityName(entity),
       fact: facts[random(factCount)] ?? '',
       scope: scopes[random(scopes.length)] ?? '',
       clock,
-      payload: this.#pool.subarray(start, start + payloadBytes),
+      payload: this.#pool.subarray(start, start + this.#payloadBytes),
       expect: version === -1 ? 'none' : version,
     }
   }

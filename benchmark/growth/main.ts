@@ -1,15 +1,17 @@
-// `npm run bench:growth`: stores of growing sizes, and a run over time; the results are data.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+// `npm run bench:growth`: stores of growing sizes, a store of very many entities, and runs over time;
+// the results are data.
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { formatWhole } from '../format.js'
 import { describeRun, type Header } from '../machine.js'
 import { deviceReads } from '../measurements/cold-streams.js'
 import { inNewFolder, run } from '../options.js'
 import { canDropPageCache } from '../page-cache.js'
-import type { FlatOut } from '../tasks/flat-out.js'
-import { bareMemory, runTask } from '../tasks/run.js'
+import { manners } from '../tasks/flat-out.js'
+import { bareMemory } from '../tasks/run.js'
+import { measureEntities } from './entities.js'
 import { type Options, readOptions, usage } from './options.js'
-import type { FlatOutRun, Growth, OverTime } from './results.js'
+import { runOverTime } from './over-time.js'
+import type { EntitiesResult, FlatOutRun, Growth, OverTime } from './results.js'
 import { type GrowthPoint, measureSize, shapes } from './sizes.js'
 
 async function measureSizes(options: Options, header: Header, folder: string): Promise<void> {
@@ -30,27 +32,24 @@ async function measureSizes(options: Options, header: Header, folder: string): P
   }
 }
 
-async function runOverTime(options: Options, header: Header, folder: string): Promise<void> {
+async function measureManyEntities(
+  options: Options,
+  header: Header,
+  folder: string,
+): Promise<void> {
+  write(options, 'entities', { ...header, ...(await measureEntities(folder, options.entities)) })
+}
+
+async function measureTime(options: Options, header: Header, folder: string): Promise<void> {
+  const { secondsFlatOut: seconds, mostBytes } = options
   const runs: FlatOutRun[] = []
-  for (const manner of ['batches', 'callers'] as const) {
-    const path = join(folder, 'over-time')
-    const { secondsFlatOut: seconds, mostBytes } = options
-    console.log(`\n${seconds} s of appends, ${manner}`)
-    const task: FlatOut = { path, manner, seconds, mostBytes }
-    const { samples, memory } = await runTask('flatOut', task)
-    rmSync(path, { recursive: true })
-    const events = samples.reduce((sum, second) => sum + second.events, 0)
-    const longest = samples.reduce((most, { longestMs }) => Math.max(most, longestMs), 0)
-    console.log(
-      `  ${formatWhole(events)} events in ${samples.length} s, longest append ${longest.toFixed(1)} ms`,
-    )
-    runs.push({ manner, samples, memory })
-    const overTime: OverTime = { ...header, runs }
-    write(options, 'over-time', overTime)
+  for (const manner of manners) {
+    runs.push(await runOverTime(folder, manner, { seconds, mostBytes }))
+    write(options, 'over-time', { ...header, runs })
   }
 }
 
-function write({ results }: Options, name: string, data: Growth | OverTime): void {
+function write({ results }: Options, name: string, data: Growth | EntitiesResult | OverTime): void {
   mkdirSync(results, { recursive: true })
   writeFileSync(join(results, `${name}.json`), `${JSON.stringify(data, null, 1)}\n`)
 }
@@ -64,7 +63,8 @@ await run(async () => {
   await inNewFolder(options.folder, 'growth', async (folder) => {
     const header = describeRun(folder)
     if (options.parts.includes('sizes')) await measureSizes(options, header, folder)
-    if (options.parts.includes('time')) await runOverTime(options, header, folder)
+    if (options.parts.includes('entities')) await measureManyEntities(options, header, folder)
+    if (options.parts.includes('time')) await measureTime(options, header, folder)
     console.log(`\nWritten to ${options.results}; "npm run bench:report" draws it.`)
   })
 })

@@ -12,7 +12,8 @@ const warmOpens = 5
 export const shapes = ['10,000 entities', 'one entity per ten events'] as const
 export type Shape = (typeof shapes)[number]
 
-/** Rates are a second, memory is in KiB and times are in ms. Cold: after the page cache was dropped. */
+/** Rates are a second, memory is in KiB and times are in ms. Cold: after the page cache was dropped.
+ *  `making` is what the events take that are appended, made without a store. */
 export interface GrowthPoint extends Awaited<ReturnType<typeof measureStore>> {
   readonly shape: Shape
   readonly events: number
@@ -40,6 +41,7 @@ export async function measureSize(
 
 async function measureStore(task: StoreTask) {
   const { path, events } = task
+  const { memory: making } = await runTask('makeEvents', task)
   const append = await say('append', runTask('fill', task))
   const bytesPerEvent = allocatedBytes(path) / events
   const indexBytesPerEvent = allocatedBytes(path, isDerived) / events
@@ -59,7 +61,7 @@ async function measureStore(task: StoreTask) {
     ? await say('cold streams', runTask('readCold', task))
     : undefined
   const size = { bytesPerEvent, indexBytesPerEvent }
-  return { append, opening, reads, scan, everything, coldEventsPerSecond, ...size }
+  return { append, making, opening, reads, scan, everything, coldEventsPerSecond, ...size }
 }
 
 /** Whatever is not the log. */

@@ -1,53 +1,83 @@
-// Appends without a pause for some time, and what each second of it was like.
-import { Store } from 'tetralog'
+// Appends without a pause for some time: what each second of it was like, and the longest appends.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Durability, Store } from 'tetralog'
 import { batchSize } from '../contenders/subjects.js'
 import { callers } from '../measurements/append-callers.js'
-import { EventSource, type WorkloadEvent } from '../workload.js'
+import { EventSource, payloadBytes, type WorkloadEvent } from '../workload.js'
 import { MemoryPeak } from './anonymous-memory.js'
+import { segmentStarts } from './segment-starts.js'
+import { Stalls } from './stalls.js'
 
-export type Manner = 'batches' | 'callers'
+interface Way {
+  readonly durability: Durability
+  /** Events of one append. */
+  readonly size: number
+  /** Appends in flight. */
+  readonly loops: number
+  readonly payloadBytes: number
+  /** About what an event takes on the disk. */
+  readonly eventBytes: number
+  /** About what the store writes between two syncs. */
+  readonly bytesPerSync: number
+}
+
+const inBatches = { durability: 'interval', size: batchSize, loops: 4 } as const
+
+export const ways = {
+  batches: { ...inBatches, payloadBytes, eventBytes: 352, bytesPerSync: 1 << 20 },
+  'small batches': { ...inBatches, payloadBytes: 16, eventBytes: 112, bytesPerSync: 1 << 19 },
+  callers: {
+    ...{ durability: 'sync', size: 1, loops: callers, payloadBytes },
+    ...{ eventBytes: 352, bytesPerSync: callers * 352 },
+  },
+} satisfies Readonly<Record<string, Way>>
+export type Manner = keyof typeof ways
+export const manners = Object.keys(ways) as readonly Manner[]
 
 export interface FlatOut {
   readonly path: string
   readonly manner: Manner
   readonly seconds: number
-  /** It ends before its time when the store has that many bytes. */
-  readonly mostBytes: number
+  /** So many events a second at most. */
+  readonly pace: number
 }
 
 export interface Second {
   readonly events: number
   /** The longest that one append took which ended in this second. */
   readonly longestMs: number
+  /** What all threads of the process spent, the making of the events included. */
+  readonly cpuMs: number
 }
 
-const batchesInFlight = 4
-const eventBytes = 350
-
-export async function flatOut({ path, manner, seconds, mostBytes }: FlatOut) {
-  const isBatches = manner === 'batches'
-  const size = isBatches ? batchSize : 1
-  const source = new EventSource()
-  const store = await Store.open(path, { durability: isBatches ? 'interval' : 'sync' })
+export async function flatOut({ path, manner, seconds, pace }: FlatOut) {
+  const { durability, size, loops, payloadBytes: payload } = ways[manner]
+  const source = new EventSource({ payloadBytes: payload })
+  const store = await Store.open(path, { durability })
   const peak = new MemoryPeak()
   const seen = new Seconds()
+  using stalls = new Stalls()
   const started = performance.now()
-  let left = Math.floor(mostBytes / eventBytes)
+  let made = 0
   // All loops draw from one source: appends are taken in the order in which they are called.
   const loop = async () => {
-    while (left > 0 && performance.now() - started < seconds * 1000) {
-      left -= size
+    for (let asked = started; asked - started < seconds * 1000; ) {
+      const early = started + (made / pace) * 1000 - asked
+      if (early > 1) await sleep(early)
+      made += size
       const batch = source.next(size)
-      const asked = performance.now()
-      await store.append<WorkloadEvent>(batch)
-      seen.add(size, performance.now() - asked)
+      asked = performance.now()
+      const { position } = await store.append<WorkloadEvent>(batch)
+      const ms = performance.now() - asked
+      seen.add(size, ms)
+      stalls.add(asked, ms, position)
       peak.sample()
     }
   }
-  const loops = isBatches ? batchesInFlight : callers
   await Promise.all(Array.from({ length: loops }, loop))
   await store.close()
-  return { samples: seen.whole, memory: { peak: peak.highest } }
+  const longest = stalls.longest(started, segmentStarts(path), loops * size)
+  return { samples: seen.whole, longest, memory: { peak: peak.highest } }
 }
 
 /** Sums what happens, second by second. */
@@ -57,14 +87,22 @@ class Seconds {
   #events = 0
   #longestMs = 0
   #end = performance.now() + 1000
+  #cpu = process.cpuUsage()
 
   add(events: number, ms: number): void {
-    for (const now = performance.now(); now >= this.#end; this.#end += 1000) {
-      this.whole.push({ events: this.#events, longestMs: this.#longestMs })
-      this.#events = 0
-      this.#longestMs = 0
-    }
+    const now = performance.now()
+    while (now >= this.#end) this.#finish()
     this.#events += events
     this.#longestMs = Math.max(this.#longestMs, ms)
+  }
+
+  #finish(): void {
+    const { user, system } = process.cpuUsage(this.#cpu)
+    this.#cpu = process.cpuUsage()
+    const cpuMs = (user + system) / 1000
+    this.whole.push({ events: this.#events, longestMs: this.#longestMs, cpuMs })
+    this.#events = 0
+    this.#longestMs = 0
+    this.#end += 1000
   }
 }

@@ -64,6 +64,17 @@ export async function fill({ path, events, entities }: StoreTask) {
   return { appendedPerSecond, closeMs, memory, makingNsPerEvent: (makingMs * 1e6) / events }
 }
 
+/** Makes the events that `fill` appends, as it does, for no store. Memory is in KiB. */
+export function makeEvents({ events, entities }: StoreTask) {
+  const source = new EventSource({ entities })
+  const peak = new MemoryPeak()
+  for (const batch of source.batches(events, batchSize)) {
+    touch(batch.length)
+    peak.sample()
+  }
+  return { memory: { peak: peak.highest } }
+}
+
 /** Reads whose answers are of the same size in a store of any size, but for the counts. */
 export async function readSome({ path, events, entities }: StoreTask) {
   const names = randomEntities(pointReads, events, entities)
