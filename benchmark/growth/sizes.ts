@@ -41,7 +41,7 @@ export async function measureSize(
 
 async function measureStore(task: StoreTask) {
   const { path, events } = task
-  const { memory: making } = await runTask('makeEvents', task)
+  const making = await runTask('makeEvents', task)
   const append = await say('append', runTask('fill', task))
   const bytesPerEvent = allocatedBytes(path) / events
   const indexBytesPerEvent = allocatedBytes(path, isDerived) / events

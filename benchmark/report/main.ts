@@ -4,11 +4,13 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Comparison } from '../compare/results.js'
-import type { Growth, OverTime } from '../growth/results.js'
+import type { EntitiesResult, Growth, OverTime } from '../growth/results.js'
 import { inProject, resultsFolder, run } from '../options.js'
+import type { Profiles } from '../profile/main.js'
+import { overTimeTable, stallsTable } from './over-time.js'
 import { type Drawings, growthPlots, overTimePlots } from './plots.js'
 import { fillSection } from './sections.js'
-import { growthTable, resultsTable, targetsTable } from './tables.js'
+import { entitiesTable, growthTable, profilesTable, resultsTable, targetsTable } from './tables.js'
 
 const page = inProject('docs/performance.md')
 
@@ -21,13 +23,19 @@ function read<T>(name: string): T | undefined {
 function makeReport(): Map<string, string> {
   const comparison = read<Comparison>('compare')
   const growth = read<Growth>('growth')
+  const entities = read<EntitiesResult>('entities')
   const overTime = read<OverTime>('over-time')
+  const profiles = read<Profiles>('profile')
   const tables = {
     targets: comparison && targetsTable(comparison),
     results: comparison && resultsTable(comparison),
     growth: growth && growthTable(growth),
     plots: growth && images(growthPlots(growth)),
-    'over-time': overTime && images(overTimePlots(overTime)),
+    entities: entities && entitiesTable(entities),
+    'over-time':
+      overTime && [overTimeTable(overTime), images(overTimePlots(overTime))].join('\n\n'),
+    stalls: overTime && stallsTable(overTime),
+    profiles: profiles && profilesTable(profiles),
   }
   let text = readFileSync(page, 'utf8')
   for (const [name, content] of Object.entries(tables)) {

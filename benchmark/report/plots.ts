@@ -3,6 +3,7 @@ import { formatCompact, formatShort } from '../format.js'
 import type { Growth, OverTime } from '../growth/results.js'
 import { type GrowthPoint, shapes } from '../growth/sizes.js'
 import type { Second } from '../tasks/flat-out.js'
+import { mannerTitles } from './over-time.js'
 import { type Axis, drawPlot, type Point, type Series } from './plot.js'
 
 /** Contents by file name. */
@@ -47,6 +48,7 @@ const growthCurves: Readonly<Record<string, readonly [title: string, y: Axis, cu
     {
       opened: ({ opening }) => opening.memory / kiBInMiB,
       appending: ({ append }) => append.memory.peak / kiBInMiB,
+      'their generator alone': ({ making }) => making.memory.peak / kiBInMiB,
       scan: ({ scan }) => scan.memory.peak / kiBInMiB,
       query: ({ everything }) => everything.memory.peak / kiBInMiB,
     },
@@ -78,7 +80,7 @@ export function growthPlots({ points }: Growth): Drawings {
 export function overTimePlots({ runs }: OverTime): Drawings {
   const series = (pick: (second: Second) => number): Series[] =>
     runs.map(({ manner, samples }, colour) => ({
-      name: manner === 'batches' ? 'batches of 1000, interval' : '64 callers, sync',
+      name: mannerTitles[manner],
       points: samples.map((second, index): Point => [index, pick(second)]),
       colour,
       isDashed: false,
@@ -89,7 +91,7 @@ export function overTimePlots({ runs }: OverTime): Drawings {
     [
       'over-time-rate.svg',
       draw(
-        'Appends flat out',
+        'Appends over time',
         logarithmic('events/s'),
         series(({ events: count }) => count),
       ),

@@ -1,10 +1,11 @@
 // The tables of docs/performance.md, in Markdown.
 import type { Comparison } from '../compare/results.js'
 import { formatShort, formatValue, formatWhole } from '../format.js'
-import type { Growth } from '../growth/results.js'
+import type { EntitiesResult, Growth } from '../growth/results.js'
 import type { Header } from '../machine.js'
+import type { Profiles } from '../profile/main.js'
 
-type Row = readonly string[]
+export type Row = readonly string[]
 
 export function targetsTable({ verdicts }: Comparison): string {
   const rows = verdicts.map(({ target, asked, measured, met }): Row => {
@@ -29,10 +30,11 @@ export function resultsTable(comparison: Comparison): string {
 
 export function growthTable(growth: Growth): string {
   const rows = growth.points.map((point): Row => {
-    const { events, shape, append, opening, reads, scan, everything } = point
+    const { events, shape, append, making, opening, reads, scan, everything } = point
     const rates = [append.appendedPerSecond, reads.latestPerSecond, reads.streamsPerSecond]
     const queries = [reads.queriesPerSecond, reads.countsPerSecond, scan.eventsPerSecond]
-    const memory = [opening.memory, append.memory.peak, scan.memory.peak, everything.memory.peak]
+    const peaks = [append, making, scan, everything].map(({ memory }) => memory.peak)
+    const memory = [opening.memory, ...peaks]
     return [
       ...[formatWhole(events), shape],
       ...[...rates, ...queries].map(formatShort),
@@ -45,7 +47,11 @@ export function growthTable(growth: Growth): string {
   const names = [
     ...['events', 'of', 'appended/s', 'latest/s', 'last 50 of a stream/s'],
     ...['100 events of a query/s', 'counts/s', 'scan, events/s', 'open, warm, ms', 'cold, ms'],
-    ...['anonymous MiB: open / append / scan / query', 'bytes/event', 'of them not the log'],
+    ...[
+      'anonymous MiB: open / append / its generator alone / scan / query',
+      'bytes/event',
+      'of them not the log',
+    ],
     'cold streams, events/s',
   ]
   const notes = [`Bare Node has ${formatShort(growth.bareMemoryKiB / 1024)} MiB.`]
@@ -54,6 +60,49 @@ export function growthTable(growth: Growth): string {
     notes.push(`The device gave ${reads} random reads a second at depth 32.`)
   }
   return [`${describeRun(growth)} ${notes.join(' ')}`, table(names, rows)].join('\n\n')
+}
+
+export function entitiesTable(result: EntitiesResult): string {
+  const { entities, append, ask } = result
+  const [first, last] = [append.run[0], append.run.at(-1)]
+  const along = (pick: (stretch: (typeof append.run)[number]) => number) =>
+    [first, last].map((stretch) => (stretch ? formatShort(pick(stretch)) : '–')).join(' / ')
+  const mib = (kiB: number) => `${formatShort(kiB / 1024)} MiB`
+  const rows: Row[] = [
+    ['appended', `${formatWhole(append.appendedPerSecond)} events/s`],
+    ['the first / the last twentieth', `${along((one) => one.appendedPerSecond)} events/s`],
+    ['processor time for each', `${along((one) => one.cpuUs)} µs`],
+    ['memory at their ends', `${along((one) => one.anonymousKiB / 1024)} MiB`],
+    ['highest memory while appending', mib(append.memory.peak)],
+    ['opening', `${ask.openMs.toFixed(1)} ms`],
+    ['memory after opening', mib(ask.memory.opened)],
+    ['memory after the lookups', mib(ask.memory.afterLookups)],
+    ['`latest` of an entity', `${formatWhole(ask.latestPerSecond)}/s`],
+    ['`version` of an entity', `${formatWhole(ask.versionsPerSecond)}/s`],
+    ['`version` of one that is not there', `${formatWhole(ask.absentPerSecond)}/s`],
+    ['disk', `${formatShort(result.bytesPerEntity)} bytes/entity`],
+    ['of it the directory', `${formatShort(result.directoryBytesPerEntity)} bytes/entity`],
+  ]
+  const names = ['', `${formatWhole(entities)} entities`]
+  return [describeRun(result), table(names, rows)].join('\n\n')
+}
+
+const functionsShown = 4
+
+export function profilesTable(profiles: Profiles): string {
+  const rows = profiles.profiles.flatMap(({ measurement, contender, cpuUs, threads }) => {
+    const what = `${measurement}: ${contender}, ${formatShort(cpuUs)} µs`
+    return threads.map(({ thread, us, functions }, index): Row => {
+      const shares = functions.slice(0, functionsShown).map(({ name, share }) => {
+        return `\`${name}\` ${formatShort(share * 100)} %`
+      })
+      return [index === 0 ? what : '', thread, formatShort(us), shares.join(', ')]
+    })
+  })
+  const { events, entities } = profiles.settings
+  const sizes = `${formatWhole(events)} events, ${formatWhole(entities)} entities where they are many.`
+  const names = ['', 'thread', 'µs', 'of which']
+  return [`${describeRun(profiles)} ${sizes}`, table(names, rows)].join('\n\n')
 }
 
 function setup(comparison: Comparison): string {
@@ -68,13 +117,13 @@ function setup(comparison: Comparison): string {
   ].join('\n\n')
 }
 
-function describeRun({ date, machine, versions }: Header): string {
+export function describeRun({ date, machine, versions }: Header): string {
   const where = `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.fileSystem}`
   const what = `Node.js ${versions.node}, tetralog ${versions.tetralog}`
   return `Measured on ${date.slice(0, 10)}: ${where}, ${machine.system}, ${what}.`
 }
 
-function table(names: Row, rows: readonly Row[]): string {
+export function table(names: Row, rows: readonly Row[]): string {
   const write = (cells: Row) => `| ${cells.join(' | ')} |`.replaceAll('|  |', '| |')
   return [write(names), write(names.map(() => '---')), ...rows.map(write)].join('\n')
 }

@@ -8,6 +8,8 @@ const lookEveryMs = 4
 const lookBackMs = 2000
 /** Nothing shorter is worth keeping. */
 const shortestMs = 5
+/** Appends that end together had one reason, and the longest of them stands for all. */
+const togetherMs = 100
 
 export interface Stall {
   /** When the append was asked for, from the start of the run. */
@@ -45,7 +47,9 @@ export class Stalls implements Disposable {
   readonly #threads = new Threads()
   readonly #timer = setInterval(() => this.#look(), lookEveryMs)
   #looks: Look[] = []
+  /** The longest first. */
   #found: Found[] = []
+  #last: Found | undefined
   #shortest = shortestMs
 
   constructor() {
@@ -54,17 +58,21 @@ export class Stalls implements Disposable {
 
   add(asked: number, ms: number, position: number): void {
     if (ms < this.#shortest) return
+    const last = this.#last
+    const isTogether = last !== undefined && asked + ms - (last.asked + last.ms) < togetherMs
+    if (isTogether && ms <= last.ms) return
     this.#look()
-    this.#found.push({ asked, ms, position, threads: this.#during(asked) })
-    if (this.#found.length < 2 * kept) return
-    this.#found = this.#sorted()
-    this.#shortest = this.#found.at(-1)?.ms ?? shortestMs
+    const found = { asked, ms, position, threads: this.#during(asked) }
+    const others = isTogether ? this.#found.filter((other) => other !== last) : this.#found
+    this.#found = [...others, found].sort((a, b) => b.ms - a.ms).slice(0, kept)
+    this.#last = found
+    if (this.#found.length === kept) this.#shortest = this.#found.at(-1)?.ms ?? shortestMs
   }
 
   /** The longest first. `starts` are the positions at which segments begin, of which one counts for
    *  appends whose events are at most so many away. */
   longest(started: number, starts: readonly number[], near: number): Stall[] {
-    return this.#sorted().map(({ asked, ms, position, threads }) => {
+    return this.#found.map(({ asked, ms, position, threads }) => {
       const isRotation = starts.some((start) => Math.abs(start - position) <= near)
       return { atMs: asked - started, ms, isRotation, threads }
     })
@@ -73,10 +81,6 @@ export class Stalls implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer)
     this.#threads[Symbol.dispose]()
-  }
-
-  #sorted(): Found[] {
-    return this.#found.sort((a, b) => b.ms - a.ms).slice(0, kept)
   }
 
   #look(): void {
