@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::{AtPath, Error, Result};
 use crate::fs::{File, OpenMode};
+use crate::index::directory::Pace;
 use crate::index::{Part, Stretch, Tail};
 use crate::manifest::Manifest;
 use crate::segment::{HeaderPage, Segment};
@@ -316,16 +317,24 @@ impl Keeper {
         };
         self.write_runs();
         let _ = between();
-        let waiting = self.state.lock().unmerged;
-        let _ = merge_sealed(&self.shared, &mut between);
-        self.merged(waiting);
+        self.merge_sealed(&mut between);
         let _ = merge_runs(&self.shared, &mut between);
         let mut unless_closing = || {
             between()?;
+            if self.state.lock().unmerged > 0 {
+                self.merge_sealed(&mut between);
+            }
             if self.closing.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
         };
         let _ = merge_directory(&self.shared, &mut unless_closing);
         let _ = keep_catalog(&self.shared);
+    }
+
+    /// Makes the indexes of the segments that were sealed.
+    fn merge_sealed(&self, pace: Pace<'_>) {
+        let waiting = self.state.lock().unmerged;
+        let _ = merge_sealed(&self.shared, pace);
+        self.merged(waiting);
     }
 
     /// So many sealed segments have had their try.

@@ -52,7 +52,7 @@ pub(crate) fn unwritten(layout: &Layout) -> Vec<Arc<Tail>> {
 pub(crate) fn is_due(shared: &Shared) -> bool {
     let layout = &*shared.layout();
     let uncovered = |family| uncovered(layout, family, 0).is_some();
-    let unmerged_files = |family| layout.directory(family).due().is_some();
+    let unmerged_files = |family| layout.directory(family).due(0).is_some();
     !unwritten(layout).is_empty()
         || !unmerged(layout).is_empty()
         || Family::ALL.into_iter().any(|family| uncovered(family) || unmerged_files(family))
@@ -227,16 +227,24 @@ fn uncovered(layout: &Layout, family: Family, from: u64) -> Option<Arc<IndexFile
 
 /// Merges the directory's files where several are of a size.
 pub(crate) fn merge_directory(shared: &Shared, pace: Pace<'_>) -> Result<()> {
-    for family in Family::ALL {
-        while let Some(files) = shared.layout().directory(family).due() {
-            let runs = shared.runs_directory();
-            let id = shared.store_id;
-            match directory::merge(&*shared.fs, &runs, id, family, &files, pace) {
-                Ok(Some(file)) => adopt(shared, family, file),
-                // A damaged file is given up; what it covered is made again.
-                Ok(None) | Err(Error::StaleIndex { .. }) => break,
-                Err(error) => return Err(error),
-            }
+    Family::ALL.into_iter().try_for_each(|family| merge_from(shared, family, 0, pace))
+}
+
+/// Merges those from a position on. Merging the largest takes long: newer ones are merged in between, so
+/// that a lookup never has many to ask.
+fn merge_from(shared: &Shared, family: Family, from: u64, pace: Pace<'_>) -> Result<()> {
+    while let Some(files) = shared.layout().directory(family).due(from) {
+        let end = files.last().map_or(from, |file| file.positions().end);
+        let mut between = || {
+            pace()?;
+            merge_from(shared, family, end, pace)
+        };
+        let (runs, id) = (shared.runs_directory(), shared.store_id);
+        match directory::merge(&*shared.fs, &runs, id, family, &files, &mut between) {
+            Ok(Some(file)) => adopt(shared, family, file),
+            // A damaged file is given up; what it covered is made again.
+            Ok(None) | Err(Error::StaleIndex { .. }) => break,
+            Err(error) => return Err(error),
         }
     }
     Ok(())

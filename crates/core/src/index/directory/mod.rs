@@ -113,13 +113,13 @@ impl Directory {
         replaced
     }
 
-    /// The files to merge next, if some are due.
-    pub(crate) fn due(&self) -> Option<Vec<Arc<DirectoryFile>>> {
+    /// The files to merge next, of those from a position on, if some are due.
+    pub(crate) fn due(&self, from: u64) -> Option<Vec<Arc<DirectoryFile>>> {
         let mut next = None;
         let touching = self.files.iter().rev().take_while(|file| {
             let touches = next.is_none_or(|next| file.positions().end == next);
             next = Some(file.positions().start);
-            touches && !file.is_damaged()
+            touches && file.positions().start >= from && !file.is_damaged()
         });
         let mut files: Vec<_> = touching.cloned().collect();
         files.reverse();
@@ -167,4 +167,37 @@ fn settled(file: &DirectoryFile, result: Result<()>) -> Result<()> {
 /// Where a family's file for these positions is.
 pub(crate) fn path(runs: &Path, family: Family, positions: &Range<u64>) -> PathBuf {
     runs.join(family.file_name(positions))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::{Fs, MemoryFs};
+
+    fn directory(sizes: &[u64]) -> Directory {
+        let fs: Arc<dyn Fs> = Arc::new(MemoryFs::default());
+        let mut directory = Directory::default();
+        let mut start = 0;
+        for size in sizes {
+            let positions = start..start + size;
+            start = positions.end;
+            let coverage = Coverage { positions, segment: 1, end: 0, last_frame_crc: 0 };
+            let known = (coverage, *size as usize);
+            let file = DirectoryFile::put_off(&fs, Path::new("f"), [0; 16], Family::Heads, known);
+            directory.adopt(Arc::new(file.unwrap()));
+        }
+        directory
+    }
+
+    fn due(directory: &Directory, from: u64) -> Option<Range<u64>> {
+        let files = directory.due(from)?;
+        Some(files.first()?.positions().start..files.last()?.positions().end)
+    }
+
+    #[test]
+    fn files_behind_those_that_are_being_merged_can_be_merged_without_them() {
+        let directory = directory(&[50_000, 50_000, 50_000, 50_000, 2000, 2000, 2000, 2000]);
+        assert_eq!(due(&directory, 200_000), Some(200_000..208_000));
+        assert_eq!(due(&directory, 202_000), None);
+    }
 }
