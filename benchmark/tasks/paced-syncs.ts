@@ -3,7 +3,7 @@
 import { closeSync, fdatasyncSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const fileBytes = 256 << 20
+const fileBytes = 64 << 20
 const blockBytes = 1 << 20
 
 export interface PacedSyncs {

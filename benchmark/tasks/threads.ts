@@ -28,25 +28,37 @@ export interface ThreadTimes {
 interface Thread {
   readonly times: number
   readonly place: number
+  /** When it was found. */
+  readonly start: { readonly ranMs: number; readonly waitedMs: number }
 }
 
-/** The threads that there are when it is made, and the file of each that is read again and again. */
+const searchEveryMs = 500
+
+/** The threads that are in a group, and the files of each that are read again and again. Threads that
+ *  start later are found soon. */
 export class Threads implements Disposable {
-  readonly #groups: ReadonlyMap<string, readonly Thread[]>
+  readonly #groups: ReadonlyMap<string, Map<number, Thread>>
   readonly #text = Buffer.alloc(128)
+  #nextSearch = 0
 
   constructor() {
-    this.#groups = existsSync(folder) ? findGroups() : new Map()
+    const names = existsSync(folder) ? ['JavaScript', ...Object.keys(beginnings)] : []
+    this.#groups = new Map(names.map((name) => [name, new Map()]))
   }
 
   look(): ThreadTimes[] {
+    const now = performance.now()
+    if (now >= this.#nextSearch && this.#groups.size > 0) {
+      this.#nextSearch = now + searchEveryMs
+      this.#search()
+    }
     return [...this.#groups].map(([name, threads]) => {
       let [ranMs, waitedMs] = [0, 0]
       const places: string[] = []
-      for (const { times, place } of threads) {
-        const [ranNs = 0, waitedNs = 0] = this.#read(times).split(' ').map(Number)
-        ranMs += ranNs / 1e6
-        waitedMs += waitedNs / 1e6
+      for (const { times, place, start } of threads.values()) {
+        const { ranMs: ran, waitedMs: waited } = this.#times(times)
+        ranMs += Math.max(ran - start.ranMs, 0)
+        waitedMs += Math.max(waited - start.waitedMs, 0)
         const sleepsIn = this.#read(place)
         if (sleepsIn !== '' && sleepsIn !== '0') places.push(sleepsIn)
       }
@@ -55,12 +67,25 @@ export class Threads implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const threads of this.#groups.values()) {
-      for (const { times, place } of threads) {
-        closeSync(times)
-        closeSync(place)
-      }
+    for (const { times, place } of [...this.#groups.values()].flatMap((all) => [...all.values()])) {
+      closeSync(times)
+      closeSync(place)
     }
+  }
+
+  #search(): void {
+    for (const [id, name] of threadGroups()) {
+      const group = this.#groups.get(name)
+      if (group === undefined || group.has(id)) continue
+      const times = openSync(`${folder}/${id}/schedstat`, 'r')
+      const place = openSync(`${folder}/${id}/wchan`, 'r')
+      group.set(id, { times, place, start: this.#times(times) })
+    }
+  }
+
+  #times(file: number): { ranMs: number; waitedMs: number } {
+    const [ranNs = 0, waitedNs = 0] = this.#read(file).split(' ').map(Number)
+    return { ranMs: ranNs / 1e6, waitedMs: waitedNs / 1e6 }
   }
 
   #read(file: number): string {
@@ -70,20 +95,5 @@ export class Threads implements Disposable {
     } catch {
       return '' // the thread is gone
     }
-  }
-}
-
-function findGroups(): Map<string, Thread[]> {
-  const found = new Map<string, Thread[]>()
-  for (const [id, group] of threadGroups()) {
-    found.set(group, [...(found.get(group) ?? []), openThread(id)])
-  }
-  return found
-}
-
-function openThread(id: number): Thread {
-  return {
-    times: openSync(`${folder}/${id}/schedstat`, 'r'),
-    place: openSync(`${folder}/${id}/wchan`, 'r'),
   }
 }
