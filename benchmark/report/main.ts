@@ -8,7 +8,7 @@ import type { Growth, OverTime } from '../growth/results.js'
 import { inProject, resultsFolder, run } from '../options.js'
 import { type Drawings, growthPlots, overTimePlots } from './plots.js'
 import { fillSection } from './sections.js'
-import { growthTable, resultsTable, targetsTable } from './tables.js'
+import { growthTable, holdsTable, resultsTable, targetsTable } from './tables.js'
 
 const page = inProject('docs/performance.md')
 
@@ -25,6 +25,7 @@ function makeReport(): Map<string, string> {
   const tables = {
     targets: comparison && targetsTable(comparison),
     results: comparison && resultsTable(comparison),
+    holds: comparison && holdsTable(comparison),
     growth: growth && growthTable(growth),
     plots: growth && images(growthPlots(growth)),
     'over-time': overTime && images(overTimePlots(overTime)),

@@ -1,13 +1,13 @@
 // What is done in a process of its own.
 import { readCold } from '../measurements/cold-streams.js'
 import { flatOut } from './flat-out.js'
-import { longestHold } from './hold.js'
+import { longestHoldOf } from './hold.js'
 import { randomReads } from './random-reads.js'
 import { fill, memoryAfterOpening, readSome, scanAll, timeOpenings } from './store-tasks.js'
 
 const ofStores = {
   fill,
-  longestHold,
+  longestHoldOf,
   memoryAfterOpening,
   readCold,
   readSome,
