@@ -15,8 +15,16 @@ export interface Contender {
   readonly name: string
   readonly kind: Kind
   /** One round: gives the number in the measurement's unit. */
-  round(): Promise<number> | number
+  round(): Promise<Taken> | Taken
 }
+
+/** A number, or one with others that explain it, by their names and in the same unit. */
+export type Taken = number | Explained
+interface Explained {
+  readonly value: number
+  readonly parts: Parts
+}
+export type Parts = Readonly<Record<string, number>>
 
 export interface Measurement {
   readonly name: string
@@ -36,21 +44,22 @@ export interface Result {
   readonly rounds: readonly number[]
   readonly ratioToRaw?: number
   readonly ratioToBestPeer?: number
+  /** The medians of what explains it. */
+  readonly parts?: Parts
 }
 
 export async function take(measurement: Measurement, rounds: number): Promise<Result[]> {
   const { name, unit, size, contenders } = measurement
-  const numbers = contenders.map((): number[] => [])
+  const taken = contenders.map((): Taken[] => [])
   for (let round = 0; round < rounds; round += 1) {
     for (const [index, contender] of contenders.entries()) {
       collectGarbage()
-      numbers[index]?.push(await contender.round())
+      taken[index]?.push(await contender.round())
     }
   }
   const results = contenders.map((contender, index) => {
-    const taken = numbers[index] ?? []
     const who = { measurement: name, contender: contender.name, kind: contender.kind }
-    return { ...who, unit, size, median: median(taken), rounds: taken }
+    return { ...who, unit, size, ...summary(taken[index] ?? []) }
   })
   return results.map((result) => ({ ...result, ...ratios(result, results) }))
 }
@@ -62,6 +71,18 @@ let watch: Watch = (_count, timed) => timed()
 /** Lets a profiler see what is timed, and nothing else. */
 export function watchRates(next: Watch): void {
   watch = next
+}
+
+function summary(taken: readonly Taken[]): Pick<Result, 'median' | 'rounds' | 'parts'> {
+  const rounds = taken.map((one) => (typeof one === 'number' ? one : one.value))
+  const explained = taken.filter((one) => typeof one !== 'number')
+  const names = Object.keys(explained[0]?.parts ?? {})
+  const parts = names.map((name) => [name, median(explained.map(({ parts }) => parts[name] ?? 0))])
+  return {
+    median: median(rounds),
+    rounds,
+    ...(names.length > 0 && { parts: Object.fromEntries(parts) }),
+  }
 }
 
 /** How many of them a second the work does. */

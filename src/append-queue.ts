@@ -12,6 +12,8 @@ import { Wakeful } from './wakeful.js'
 // So much is handed over before the tick has ended: the writer works on it while the rest is packed.
 const PART_BYTES = 3 * 1024
 const NOTHING = new Uint8Array(0)
+// Events whose appends settle one right after the other: who waits for them may hold the thread too.
+const SETTLED_AT_ONCE = 256
 const DEFAULT_MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 
 type Resolve = (receipt: Receipt) => void
@@ -67,6 +69,8 @@ export class AppendQueue {
   #scheduled = false
   // The engine was told that more follows, or has handed outcomes over: it waits for a last submission.
   #isAwaited = false
+  // What is not settled yet; of the first one maybe a part.
+  readonly #outcomes: Outcomes[] = []
   #onDrained: (() => void) | undefined
   #onHandedOver: (() => void)[] = []
   readonly #wakeful = new Wakeful(() => this.#pending.length > this.#first)
@@ -90,11 +94,26 @@ export class AppendQueue {
 
   /** Given to the native store when it opens. */
   readonly onOutcomes = (bytes: Uint8Array): void => {
-    const outcomes = new Outcomes(bytes)
-    for (; !outcomes.atEnd; outcomes.next()) this.#settle(outcomes)
+    this.#outcomes.push(new Outcomes(bytes))
+    if (this.#outcomes.length === 1) this.#settleSome()
     this.#isAwaited = true
     // Behind those who are called back now, who may append again.
     queueMicrotask(this.#schedule)
+  }
+
+  /** Goes on behind those who are called back, or in the next turn if they have used this one up. */
+  readonly #settleSome = (): void => {
+    let left = SETTLED_AT_ONCE
+    while (left > 0) {
+      const outcomes = this.#outcomes[0]
+      if (outcomes === undefined) return
+      left -= this.#settle(outcomes)
+      outcomes.next()
+      if (outcomes.atEnd) this.#outcomes.shift()
+    }
+    if (this.#outcomes.length === 0) return
+    if (turn.isOver()) setImmediate(this.#settleSome)
+    else queueMicrotask(this.#settleSome)
   }
 
   constructor(maxPayloadBytes: number) {
@@ -271,7 +290,8 @@ export class AppendQueue {
     return pending !== undefined && ((pending.sequence - this.#unsent) | 0) >= 0
   }
 
-  #settle(outcomes: Outcomes): void {
+  /** Settles the append of the current outcome, and gives how many events it had, but at least 1. */
+  #settle(outcomes: Outcomes): number {
     const pending = this.#pending[this.#first]
     if (pending === undefined || pending.sequence !== outcomes.sequence) {
       throw new Error(`an outcome of append ${outcomes.sequence} is out of order`)
@@ -280,6 +300,7 @@ export class AppendQueue {
     if (outcomes.failed) pending.reject?.(outcomes.error())
     else pending.resolve?.(outcomes.receipt(pending.entities))
     this.#afterSettling()
+    return Math.max(outcomes.count, 1)
   }
 
   #afterSettling(): void {

@@ -274,13 +274,15 @@ function hasItsOwn(): never {
   throw new Error('a detached event has its previous link')
 }
 
-/** What a batch holds. */
+/** What a batch holds: decoded some at a time, so that neither the thread nor a collection is busy long. */
 export interface Decoded<T> {
-  readonly items: T[]
+  readonly count: number
   /** Whether nothing comes behind it. */
   readonly last: boolean
   /** The head that bounds the read; -1 of an empty log. */
   readonly head: number
+  /** Those from one index on, before another one. */
+  items(from: number, to: number): T[]
 }
 
 const ENTITY_HEADER = 8
@@ -290,17 +292,27 @@ const ENTITY_ROW_BYTES = 24
 export function decodeEntities(bytes: Uint8Array): Decoded<EntityInfo> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const count = view.getUint32(0, true)
-  const entities: EntityInfo[] = []
-  for (let i = 0; i < count; i++) {
-    const at = ENTITY_HEADER + i * ENTITY_ROW_BYTES
+  const entity = (index: number): EntityInfo => {
+    const at = ENTITY_HEADER + index * ENTITY_ROW_BYTES
     const offset = view.getUint32(at + 16, true)
     const length = view.getUint32(at + 20, true)
-    entities.push({
+    return {
       entity: buffer.toString('utf8', offset, offset + length),
       version: view.getFloat64(at, true),
       position: view.getFloat64(at + 8, true),
-    })
+    }
   }
-  return { items: entities, last: (view.getUint32(4, true) & FLAG_LAST) !== 0, head: Number.NaN }
+  return {
+    count: view.getUint32(0, true),
+    last: (view.getUint32(4, true) & FLAG_LAST) !== 0,
+    head: Number.NaN,
+    items: (from, to) => each(from, to, entity),
+  }
+}
+
+/** What is made of each index from one on, before another one. */
+export function each<T>(from: number, to: number, make: (index: number) => T): T[] {
+  const items: T[] = []
+  for (let index = from; index < to; index++) items.push(make(index))
+  return items
 }

@@ -1,6 +1,6 @@
 // An event as a light view over its batch: a field is decoded when it is asked for.
 import { type InspectOptions, inspect } from 'node:util'
-import { type BatchSource, type Decoded, EventBatch, ROW } from './batch.js'
+import { type BatchSource, type Decoded, EventBatch, each, ROW } from './batch.js'
 import { decodeJson, decodeText, KIND_JSON, KIND_NONE, KIND_TEXT } from './payload.js'
 import type { Bytes, EventJson, EventView, RecordedEvent } from './types.js'
 
@@ -198,9 +198,8 @@ function isoMicroseconds(us: number): string {
 export function decodeEvents(bytes: Uint8Array, source: BatchSource): Decoded<RecordedEvent> {
   const batch = new EventBatch(bytes, source)
   const { count, last, head } = batch
-  const items: LogEvent[] = []
-  for (let i = 0; i < count; i++) items.push(new LogEvent(batch, batch.row(i)))
-  return { items, last, head }
+  const event = (index: number): LogEvent => new LogEvent(batch, batch.row(index))
+  return { count, last, head, items: (from, to) => each(from, to, event) }
 }
 
 /** The event of a batch that has exactly one. */

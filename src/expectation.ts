@@ -5,11 +5,13 @@ import { describe } from './packer.js'
 
 export const EXPECT_NOT_GIVEN = 0
 export const EXPECT_VERSION = 4
+/** What is no expected version has no kind. */
+export const NO_EXPECTATION = -1
 
 const WORDS = ['any', 'none', 'exists'] as const
 
 /** The kind; the version that goes with kind 4 is the value itself. */
-export function expectationKind(value: unknown, argument: string): number {
+export function kindOfExpectation(value: unknown): number {
   switch (value) {
     case undefined:
       return EXPECT_NOT_GIVEN
@@ -22,10 +24,21 @@ export function expectationKind(value: unknown, argument: string): number {
     case 'exists':
       return 3
   }
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return EXPECT_VERSION
-  throw invalidArgument(
+  const isVersion = typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+  return isVersion ? EXPECT_VERSION : NO_EXPECTATION
+}
+
+export function refusedExpectation(value: unknown, argument: string): Error {
+  return invalidArgument(
     argument,
     `must be 'any', 'none', 'exists' or a version (an integer from -1 to 2^53 - 1), not ${describe(value)}`,
     typeof value === 'string' ? suggest(value, WORDS) : undefined,
   )
+}
+
+/** The kind of an argument whose name is at hand. */
+export function expectationKind(value: unknown, argument: string): number {
+  const kind = kindOfExpectation(value)
+  if (kind === NO_EXPECTATION) throw refusedExpectation(value, argument)
+  return kind
 }

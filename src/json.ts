@@ -18,13 +18,16 @@ import { invalidArgument, wrapThrown } from './errors.js'
 import type { Packer } from './packer.js'
 
 const MAX_DEPTH = 1000
-// Longer strings are quoted and encoded by the runtime.
+// Longer strings are encoded by the runtime, and quoted by it if something in them needs an escape.
 const SHORT_STRING = 48
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COMMA = 0x2c
 const COLON = 0x3a
+
+// All but these stand in JSON as they are: a quote, a backslash, and what is below a space.
+const NEEDS_ESCAPE = /[^ !#-[\]-\uffff]/
 
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
 
@@ -203,7 +206,12 @@ export class JsonWriter {
         return
       }
     }
-    packer.utf8(JSON.stringify(value))
+    if (NEEDS_ESCAPE.test(value) || !value.isWellFormed()) packer.utf8(JSON.stringify(value))
+    else {
+      packer.u8(QUOTE)
+      packer.utf8(value)
+      packer.u8(QUOTE)
+    }
   }
 
   /** Objects that JSON.stringify would turn into `{}` or worse. */

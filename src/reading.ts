@@ -7,6 +7,11 @@ import type { Session, Waiting } from './session.js'
 import { turn } from './turn.js'
 import type { Reading } from './types.js'
 
+/** Items given out at once to whoever takes them one by one: every field of so many takes half a millisecond. */
+const PART_ITEMS = 512
+/** And to whoever wants batches: most are not longer. */
+const BATCH_ITEMS = 2048
+
 /** What a reading reads. */
 export interface Plan<T> {
   readonly session: Session
@@ -30,10 +35,14 @@ interface Waiter {
 export class Cursor<T> implements Waiting {
   readonly #plan: Plan<T>
   readonly #limit: number | undefined
+  readonly #partItems: number
   #native: NativeRead | undefined
   #source: BatchSource | undefined
   #ahead: Promise<Uint8Array | null> | undefined
   #waiter: Waiter | undefined
+  // The batch that is being given out, and how many of its items are.
+  #batch: Decoded<T> | undefined
+  #given = 0
   #head = -1
   #left: number
   #ended = false
@@ -42,8 +51,9 @@ export class Cursor<T> implements Waiting {
     this.fail(this.#plan.signal?.reason)
   }
 
-  constructor(plan: Plan<T>, limit: number | undefined = plan.limit) {
+  constructor(plan: Plan<T>, limit: number | undefined = plan.limit, partItems = PART_ITEMS) {
     this.#plan = plan
+    this.#partItems = partItems
     this.#limit = limit
     this.#left = limit ?? Number.POSITIVE_INFINITY
   }
@@ -54,9 +64,14 @@ export class Cursor<T> implements Waiting {
     return !this.#ended && (session.closed || signal?.aborted === true)
   }
 
-  /** The next batch, or undefined at the end. The one after it is asked for at once. */
+  /**
+   * The next items, or undefined at the end. Of a long batch they are a part: whoever goes through them
+   * may take long for each, and the event loop has its turn between two parts. The batch behind is asked
+   * for when the first part is given.
+   */
   pull(): Promise<T[] | undefined> {
     if (this.#ended) return Promise.resolve(undefined)
+    if (this.#batch !== undefined) return this.#pullPart(this.#batch)
     if (this.#left <= 0) return this.#nothing(undefined)
     if (this.#native === undefined) {
       if (turn.isOver()) return turn.next().then(() => this.pull())
@@ -78,6 +93,25 @@ export class Cursor<T> implements Waiting {
     )
   }
 
+  #pullPart(batch: Decoded<T>): Promise<T[] | undefined> {
+    if (turn.isOver()) return turn.next().then(() => this.pull())
+    try {
+      this.#check()
+      return Promise.resolve(this.#part(batch))
+    } catch (error) {
+      this.cancel()
+      return Promise.reject(error)
+    }
+  }
+
+  #part(batch: Decoded<T>): T[] {
+    const from = this.#given
+    const to = Math.min(from + this.#partItems, batch.count)
+    this.#given = to
+    this.#batch = to < batch.count ? batch : undefined
+    return batch.items(from, to)
+  }
+
   /** The first batch, if the engine has it at once; else the read begins with the next call. */
   #readNow(): Uint8Array | undefined {
     this.#check()
@@ -93,18 +127,22 @@ export class Cursor<T> implements Waiting {
     }
   }
 
-  /** The items of a batch; undefined if it is the end. */
+  /** The first items of a batch; undefined if it is the end. */
   #take(bytes: Uint8Array | null): T[] | undefined {
     if (bytes === null) {
       this.cancel()
       return undefined
     }
     this.#source ??= sourceOf(this.#plan.session.source, this.#native)
-    const { items, last, head } = this.#plan.decode(bytes, this.#source)
+    const batch = this.#plan.decode(bytes, this.#source)
+    const { count, last, head } = batch
     this.#head = head
-    this.#left = last ? 0 : this.#left - items.length
+    this.#left = last ? 0 : this.#left - count
     if (this.#left > 0) this.#readAhead()
-    if (items.length > 0) return items
+    this.#given = 0
+    // The time of this turn begins here: what is given out now may take long.
+    if (count > this.#partItems) turn.isOver()
+    if (count > 0) return this.#part(batch)
     this.cancel()
     return undefined
   }
@@ -152,6 +190,7 @@ export class Cursor<T> implements Waiting {
     if (this.#ended) return
     this.#ended = true
     this.#ahead = undefined
+    this.#batch = undefined
     this.#native?.cancel()
     this.#stopWaiting()?.resolve(undefined)
   }
@@ -341,7 +380,12 @@ export abstract class BaseReading<T> implements Reading<T> {
   }
 
   batches(): AsyncIterable<readonly T[], undefined> {
-    return { [Symbol.asyncIterator]: () => new BatchIterator(new Cursor(this.plan())) }
+    return {
+      [Symbol.asyncIterator]: () => {
+        const plan = this.plan()
+        return new BatchIterator(new Cursor(plan, plan.limit, BATCH_ITEMS))
+      },
+    }
   }
 
   toArray(): Promise<T[]> {

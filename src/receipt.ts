@@ -29,6 +29,11 @@ export class Outcomes {
     return this.#view.getUint32(this.#at + 4, true)
   }
 
+  /** Events of the append, if it was not refused. */
+  get count(): number {
+    return this.#view.getUint32(this.#at + 12, true)
+  }
+
   get failed(): boolean {
     return this.#view.getUint8(this.#at + 8) === STATUS_ERROR
   }
@@ -50,7 +55,7 @@ export class Outcomes {
       lastPosition: view.getFloat64(at + HEADER + 8, true),
       version: view.getFloat64(at + HEADER + 16, true),
       lastVersion: view.getFloat64(at + HEADER + 24, true),
-      count: view.getUint32(at + 12, true),
+      count: this.count,
       duplicate: view.getUint8(at + 8) === STATUS_DUPLICATE,
       // Few ask for it, and a map of many entities costs more than all the rest.
       get versions(): ReadonlyMap<string, number> {
@@ -63,7 +68,7 @@ export class Outcomes {
   #receiptOfOne(entity: string): Receipt {
     const view = this.#view
     const at = this.#at
-    const count = view.getUint32(at + 12, true)
+    const { count } = this
     const lastVersion = view.getFloat64(at + HEADER + 24, true)
     const versions = new Map<string, number>()
     if (count > 0) versions.set(entity, lastVersion)

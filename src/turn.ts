@@ -3,7 +3,8 @@
 // the packing of large appends, have a limited time.
 import { setImmediate } from 'node:timers'
 
-const TURN_MS = 1
+// Behind it may come the last step, of up to a millisecond, and a garbage collection.
+const TURN_MS = 0.5
 
 class Turn {
   /** When this turn was first asked about; negative before. */

@@ -18,11 +18,14 @@ export interface Program {
   readonly ended: Promise<Ended>
 }
 
+const DEADLINE_MS = 20_000
+
 /** Starts a module whose first line imports from 'tetralog'; killed if it outlives its deadline. */
 export function start(
   source: string,
   args: readonly string[] = [],
   flags: readonly string[] = [],
+  deadlineMs = DEADLINE_MS,
 ): Program {
   const code = `import { clock, Store, TetralogError } from 'tetralog'\n${source}`
   const child = spawn(
@@ -40,7 +43,7 @@ export function start(
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
   })
-  const deadline = setTimeout(() => child.kill('SIGKILL'), 20_000)
+  const deadline = setTimeout(() => child.kill('SIGKILL'), deadlineMs)
   const ended = new Promise<Ended>((resolve) => {
     child.on('close', (code, signal) => {
       clearTimeout(deadline)
@@ -65,6 +68,7 @@ export function run(
   source: string,
   args: readonly string[] = [],
   flags: readonly string[] = [],
+  deadlineMs = DEADLINE_MS,
 ): Promise<Ended> {
-  return start(source, args, flags).ended
+  return start(source, args, flags, deadlineMs).ended
 }

@@ -160,6 +160,27 @@ describe('appends', () => {
     expect(receipts.every(({ position }, i) => position === i)).toBe(true)
   })
 
+  test('by the hundred settle over several turns if those who wait for them take long', async () => {
+    const order: (number | 'turn')[] = []
+    const promises = Array.from({ length: 1000 }, (_, i) =>
+      queue.append(event('e'), undefined).then(() => {
+        order.push(i)
+        for (const until = performance.now() + 0.02; performance.now() < until; );
+      }),
+    )
+    const later = queue.append(event('e'), undefined).then(() => order.push(1000))
+    queue.flush()
+    const settled = Promise.all([...promises, later])
+    queue.onOutcomes(packOutcomes(promises.map((_, sequence) => ({ sequence }))))
+    setImmediate(() => order.push('turn'))
+    queue.onOutcomes(packOutcomes([{ sequence: 1000 }]))
+    await settled
+    expect(order.indexOf('turn')).toBeLessThan(1000)
+    expect(order.filter((one) => one !== 'turn')).toEqual(Array.from(Array(1001).keys()))
+    expect(native.isMoreAnnounced).toBe(false)
+    expect(native.log.at(-1)).toBe('unref')
+  })
+
   test('of large payloads are copied over several turns, and keep their order', async () => {
     const payload = new Uint8Array(3 * 1024 * 1024).fill(7)
     for (let i = 0; i < 4; i++) void queue.append(event(`e${i}`, payload), undefined)
@@ -189,6 +210,24 @@ describe('an append of many events', () => {
     const versions = Array.from({ length: 20_000 }, (_, i) => Math.floor(i / 100))
     queue.onOutcomes(packOutcomes([{ sequence: 0, count: 20_000, versions }]))
     expect((await promise).versions.get('e99')).toBe(199)
+  })
+
+  test('lets the loop have its turn also before it has packed what is otherwise packed at the call', async () => {
+    let read = 0
+    const slow = (): object => ({
+      entity: 'e',
+      get fact() {
+        read++
+        for (const until = performance.now() + 0.01; performance.now() < until; );
+        return 'f'
+      },
+    })
+    void queue.append(Array.from({ length: 2048 }, slow), undefined)
+    expect(read).toBe(2048)
+    void queue.append(Array.from({ length: 2049 }, slow), undefined)
+    expect(read).toBeLessThan(2 * 2048)
+    await queue.handedOver()
+    expect(read).toBe(2048 + 2049)
   })
 
   test('goes between those before and behind it', async () => {

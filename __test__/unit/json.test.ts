@@ -31,6 +31,13 @@ describe('JSON', () => {
     )
   })
 
+  test('of long strings is what JSON.stringify gives, whatever stands in them', () => {
+    const long = 'x'.repeat(100)
+    const ends = Array.from({ length: 0x10000 }, (_, unit) => String.fromCharCode(unit))
+    const texts = [...ends, '', '\u{1f600}', 'ü"'].map((end) => long + end)
+    expect(write(texts) === JSON.stringify(texts)).toBe(true)
+  })
+
   test('of numbers is what JSON.stringify gives', () => {
     const some = [0, -0, 1, 9, 10, 99, 100, 999_999, 1_000_000, -1, 1e21, 5e-324, 2 ** 53, 0.1]
     for (const number of some) expect(write(number)).toBe(JSON.stringify(number))

@@ -51,6 +51,51 @@ describe('a reading', () => {
     }
   })
 
+  const numbers = (count: number) => Array.from({ length: count }, (_, index) => index)
+  const holdThread = (ms: number) => {
+    for (const until = performance.now() + ms; performance.now() < until; );
+  }
+
+  test.each([
+    ['one by one', (events: PlainReading<RecordedEvent>) => events, 1500],
+    ['in batches', (events: PlainReading<RecordedEvent>) => events.batches(), 5000],
+  ])('of a long batch %s lets the loop have its turn if it takes long', async (_, loop, count) => {
+    native.answers.push([batch(...numbers(count)), null])
+    let turns = 0
+    let wanted = true
+    const turn = (): void => {
+      turns++
+      if (wanted) setImmediate(turn)
+    }
+    const seen: number[] = []
+    for await (const given of loop(reading())) {
+      if (seen.length === 0) setImmediate(turn)
+      const events = [given].flat() as RecordedEvent[]
+      seen.push(...events.map(position))
+      holdThread(events.length / 400)
+    }
+    wanted = false
+    expect(turns).toBeGreaterThan(0)
+    expect(seen).toEqual(numbers(count))
+  })
+
+  test('ends with its signal, or the store, between two parts of a batch', async () => {
+    const controller = new AbortController()
+    native.answers.push([batch(...numbers(1000)), null])
+    let seen = 0
+    const looping = (async () => {
+      for await (const _ of reading({ signal: controller.signal })) {
+        if (++seen === 512) controller.abort(new Error('enough'))
+      }
+    })()
+    await expect(looping).rejects.toThrow('enough')
+    expect(seen).toBe(512)
+    native.answers.push([batch(...numbers(1000)), null])
+    const batches = reading().toArray()
+    session.close()
+    await rejected(() => batches, 'ERR_CLOSED')
+  })
+
   test('gives its batches as arrays', async () => {
     native.answers.push([batch(0, 1), batch(2), null])
     const seen: number[][] = []

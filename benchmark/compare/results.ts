@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Peers } from '../contenders/install.js'
 import { formatValue, formatWhole } from '../format.js'
 import type { Header } from '../machine.js'
-import type { Result } from '../measurement.js'
+import type { Parts, Result, Unit } from '../measurement.js'
 import type { Options } from './options.js'
 import type { Verdict } from './targets.js'
 
@@ -45,11 +45,11 @@ export function printResults(results: readonly Result[]): void {
   const [first] = results
   if (first === undefined) return
   console.log(`\n${first.measurement} (${first.size})`)
-  for (const { contender, median, unit, rounds, ratioToRaw, ratioToBestPeer } of results) {
+  for (const { contender, median, unit, rounds, parts, ratioToRaw, ratioToBestPeer } of results) {
     const spread = rounds.map((number) => formatValue(number, unit)).join(' ')
     const value = `${formatValue(median, unit).padStart(12)} ${unit.padEnd(11)}`
     const ratios = [ratio(ratioToRaw, 'raw'), ratio(ratioToBestPeer, 'best')].join('')
-    console.log(`  ${contender.padEnd(32)} ${value} ${ratios} [${spread}]`)
+    console.log(`  ${contender.padEnd(32)} ${value} ${ratios} [${spread}] ${written(parts, unit)}`)
   }
 }
 
@@ -63,6 +63,11 @@ export function printVerdicts(verdicts: readonly Verdict[]): void {
 export function writeComparison(folder: string, name: string, comparison: Comparison): void {
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(comparison, null, 2)}\n`)
+}
+
+function written(parts: Parts | undefined, unit: Unit): string {
+  const each = Object.entries(parts ?? {})
+  return each.map(([name, number]) => `${name} ${formatValue(number, unit)}`).join(', ')
 }
 
 function ratio(value: number | undefined, of: string): string {

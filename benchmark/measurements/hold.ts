@@ -1,7 +1,7 @@
 // How long the JavaScript thread is held at a time by appends, syncs and reads. The control, which
 // does nothing, shows what the machine does meanwhile.
 import { inFreshFolder } from '../contenders/subjects.js'
-import type { Contender, Measurement, Settings } from '../measurement.js'
+import type { Contender, Measurement, Settings, Taken } from '../measurement.js'
 import { appending, reading } from '../tasks/hold.js'
 import { runTask } from '../tasks/run.js'
 
@@ -10,13 +10,11 @@ const control = 'nothing'
 
 export function hold(settings: Settings, filled: string): Measurement {
   const appends = Object.keys(appending).map((work): Contender => {
-    const inFolder = (path: string) => runTask('longestHold', { path, work })
-    const round = () => inFreshFolder(settings, inFolder)
+    const round = () => inFreshFolder(settings, (path) => longestOf(path, work))
     return { name: work, kind: work === control ? 'control' : 'tetralog', round }
   })
   const reads = Object.keys(reading).map((work): Contender => {
-    const round = () => runTask('longestHold', { path: filled, work })
-    return { name: work, kind: 'tetralog', round }
+    return { name: work, kind: 'tetralog', round: () => longestOf(filled, work) }
   })
   return {
     name,
@@ -24,4 +22,9 @@ export function hold(settings: Settings, filled: string): Measurement {
     size: `7 MiB of events appended, ${settings.events} events read`,
     contenders: [...appends, ...reads],
   }
+}
+
+async function longestOf(path: string, work: string): Promise<Taken> {
+  const { held: value, ...parts } = await runTask('longestHoldOf', { path, work })
+  return { value, parts }
 }

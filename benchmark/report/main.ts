@@ -10,7 +10,14 @@ import type { Profiles } from '../profile/main.js'
 import { overTimeTable, stallsTable } from './over-time.js'
 import { type Drawings, growthPlots, overTimePlots } from './plots.js'
 import { fillSection } from './sections.js'
-import { entitiesTable, growthTable, profilesTable, resultsTable, targetsTable } from './tables.js'
+import {
+  entitiesTable,
+  growthTable,
+  holdsTable,
+  profilesTable,
+  resultsTable,
+  targetsTable,
+} from './tables.js'
 
 const page = inProject('docs/performance.md')
 
@@ -29,6 +36,7 @@ function makeReport(): Map<string, string> {
   const tables = {
     targets: comparison && targetsTable(comparison),
     results: comparison && resultsTable(comparison),
+    holds: comparison && holdsTable(comparison),
     growth: growth && growthTable(growth),
     plots: growth && images(growthPlots(growth)),
     entities: entities && entitiesTable(entities),

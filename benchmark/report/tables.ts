@@ -3,6 +3,7 @@ import type { Comparison } from '../compare/results.js'
 import { formatShort, formatValue, formatWhole } from '../format.js'
 import type { EntitiesResult, Growth } from '../growth/results.js'
 import type { Header } from '../machine.js'
+import { name as nameOfHold } from '../measurements/hold.js'
 import type { Profiles } from '../profile/main.js'
 
 export type Row = readonly string[]
@@ -26,6 +27,18 @@ export function resultsTable(comparison: Comparison): string {
   })
   const names = ['', '', 'median', '× raw file', '× best other store']
   return [setup(comparison), table(names, rows)].join('\n\n')
+}
+
+/** What the longest holds of the event loop consist of. */
+export function holdsTable({ results }: Comparison): string {
+  const holds = results.filter(({ measurement }) => measurement === nameOfHold)
+  const rows = holds.map(({ contender, median, unit, parts }): Row => {
+    const numbers = [median, ...['own', 'collecting', 'gap'].map((name) => parts?.[name])]
+    const cells = numbers.map((ms) => (ms === undefined ? '–' : formatValue(ms, unit)))
+    return [contender, ...cells]
+  })
+  const names = ['ms', 'longest hold', 'work of its own', 'garbage collection', 'gap on the clock']
+  return table(names, rows)
 }
 
 export function growthTable(growth: Growth): string {

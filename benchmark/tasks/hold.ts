@@ -1,6 +1,6 @@
 // How long one kind of work holds the JavaScript thread at a time. Each kind is done in a process of
 // its own with few objects, so that collecting the benchmark's garbage is no part of it, and is done
-// once before, so that compiling is none either.
+// some times before, so that compiling is none either.
 import { Store } from 'tetralog'
 import { appendAhead, batchSize } from '../contenders/subjects.js'
 import { callAll, shares } from '../measurements/append-callers.js'
@@ -15,12 +15,13 @@ import {
   randomEntities,
   type WorkloadEvent,
 } from '../workload.js'
-import { longestGap } from './longest-gap.js'
+import { type Hold, longestHold } from './longest-hold.js'
 
 const idleMs = 500
 const largeBytes = 7 << 20
 const eventsOfRun = largeBytes / payloadBytes
 const streamsRead = 1000
+const warmUps = 3
 
 type Work = (store: Store) => Promise<unknown>
 /** Whatever is not the store's part is made before. */
@@ -69,13 +70,13 @@ export interface HoldTask {
   readonly work: string
 }
 
-/** The longest that the thread was held, in ms. */
-export async function longestHold({ path, work }: HoldTask): Promise<number> {
+/** How long it holds the thread. */
+export async function longestHoldOf({ path, work }: HoldTask): Promise<Hold> {
   const prepare = appending[work] ?? reading[work]
   if (prepare === undefined) throw new Error(`There is no work "${work}".`)
   await using store = await Store.open(path)
   const source = new EventSource()
-  await prepare(source.next(eventsOfRun))(store)
+  for (let run = 0; run < warmUps; run += 1) await prepare(source.next(eventsOfRun))(store)
   const prepared = prepare(source.next(eventsOfRun))
-  return await longestGap(() => prepared(store))
+  return await longestHold(() => prepared(store))
 }

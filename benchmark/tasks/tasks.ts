@@ -2,7 +2,7 @@
 import { readCold } from '../measurements/cold-streams.js'
 import { askEntities, fillEntities } from './entities.js'
 import { flatOut } from './flat-out.js'
-import { longestHold } from './hold.js'
+import { longestHoldOf } from './hold.js'
 import { pacedSyncs } from './paced-syncs.js'
 import { profile } from './profile.js'
 import { randomReads } from './random-reads.js'
@@ -19,7 +19,7 @@ const ofStores = {
   askEntities,
   fill,
   fillEntities,
-  longestHold,
+  longestHoldOf,
   memoryAfterOpening,
   readCold,
   readSome,

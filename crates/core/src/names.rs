@@ -11,6 +11,8 @@ pub(crate) struct Names<T> {
     hasher: DefaultHashBuilder,
     numbers: HashTable<Numbered>,
     rows: Vec<(Box<str>, T)>,
+    /// Of all names together.
+    bytes: usize,
 }
 
 /// A name's number beside its hash, so that growing touches no name.
@@ -22,13 +24,19 @@ struct Numbered {
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Self { hasher: DefaultHashBuilder::default(), numbers: HashTable::new(), rows: Vec::new() }
+        let hasher = DefaultHashBuilder::default();
+        Self { hasher, numbers: HashTable::new(), rows: Vec::new(), bytes: 0 }
     }
 }
 
 impl<T> Names<T> {
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Bytes of the names, without what stands beside each.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
@@ -41,6 +49,7 @@ impl<T> Names<T> {
     pub(crate) fn insert(&mut self, name: &str, value: T) -> u32 {
         let number = self.rows.len() as u32;
         self.rows.push((name.into(), value));
+        self.bytes += name.len();
         let hash = self.hasher.hash_one(name);
         self.numbers.insert_unique(hash, Numbered { hash, number }, |other| other.hash);
         number
@@ -74,13 +83,16 @@ impl<T> Names<T> {
             if let Ok(entry) = self.numbers.find_entry(hash, |other| other.number == last) {
                 entry.remove();
             }
-            self.rows.pop();
+            if let Some((name, _)) = self.rows.pop() {
+                self.bytes -= name.len();
+            }
         }
     }
 
     pub(crate) fn clear(&mut self) {
         self.numbers.clear();
         self.rows.clear();
+        self.bytes = 0;
     }
 }
 
@@ -112,8 +124,9 @@ mod tests {
             (names.len(), names.find("name 39"), names.find("name 40")),
             (40, Some(39), None)
         );
+        assert_eq!(names.bytes(), 10 * "name 0".len() + 30 * "name 10".len());
         assert_eq!(names.insert("name 40", ()), 40);
         names.clear();
-        assert_eq!((names.len(), names.find("name 0")), (0, None));
+        assert_eq!((names.len(), names.bytes(), names.find("name 0")), (0, 0, None));
     }
 }

@@ -5,6 +5,8 @@ use crate::names::Names;
 /// Strings that the writer remembers as defined in the active segment. When there are more, it
 /// forgets them all and defines again what comes: readers do not care.
 const MAX_STRINGS: usize = 65_536;
+/// Bytes that they may have.
+const MAX_BYTES: usize = 8 << 20;
 /// The number of the empty string, which is never defined.
 pub(super) const EMPTY: u32 = u32::MAX;
 
@@ -43,7 +45,7 @@ impl Default for Dictionary {
 impl Dictionary {
     /// Makes room; only between groups.
     pub(super) fn trim(&mut self) {
-        if self.strings.len() > MAX_STRINGS {
+        if self.strings.len() > MAX_STRINGS || self.strings.bytes() > MAX_BYTES {
             self.clear();
         }
     }
@@ -106,5 +108,23 @@ impl Dictionary {
             defined.move_to(tail);
             defined.scope = scope.1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_strings_are_forgotten_by_their_bytes() {
+        let mut dictionary = Dictionary::default();
+        let long = "x".repeat(1000);
+        let epoch = dictionary.epoch();
+        for nth in 0..20_000 {
+            dictionary.insert(&format!("{long}{nth}"), nth);
+            dictionary.trim();
+            assert!(dictionary.strings.bytes() <= MAX_BYTES);
+        }
+        assert!(dictionary.epoch() > epoch);
     }
 }

@@ -7,6 +7,8 @@ use crate::view::{EntityHead, View};
 
 /// Entities kept in memory. When there are more, all are forgotten and asked of the index again.
 const MAX_ENTITIES: usize = 131_072;
+/// Bytes that their names may have, so that long ones cannot take a hundred mebibytes.
+const MAX_NAME_BYTES: usize = 8 << 20;
 
 /// Entities that are asked of the index together.
 const ASKED_AT_ONCE: usize = 64;
@@ -58,7 +60,7 @@ pub(super) struct Heads {
 impl Heads {
     /// Makes room. Only between groups: slots become invalid.
     pub(super) fn trim(&mut self) {
-        if self.known.len() > MAX_ENTITIES {
+        if self.known.len() > MAX_ENTITIES || self.known.bytes() > MAX_NAME_BYTES {
             self.known.clear();
         }
     }
@@ -171,5 +173,27 @@ impl Heads {
         if let Some(known) = self.known.get_mut(slot) {
             known.indexed = (tail, place);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Known {
+        Known { head: WriterHead::NONE, defined: (0, 0), indexed: (0, None), counted: (0, 0) }
+    }
+
+    #[test]
+    fn entities_with_long_names_are_forgotten_by_their_bytes() {
+        let mut heads = Heads::default();
+        let long = "x".repeat(1000);
+        let mut most = 0;
+        for nth in 0..20_000 {
+            heads.known.insert(&format!("{long}{nth}"), known());
+            heads.trim();
+            most = most.max(heads.known.bytes());
+        }
+        assert!(most > MAX_NAME_BYTES / 2 && most <= MAX_NAME_BYTES);
     }
 }
