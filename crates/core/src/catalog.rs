@@ -179,14 +179,14 @@ impl Catalog {
                 put_u64(&mut out, field);
             }
         }
-        let crc = crc32fast::hash(&out);
+        let crc = crate::checksum::plain(&out);
         put_u32(&mut out, crc);
         out
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (fields, crc) = bytes.split_last_chunk::<4>()?;
-        if crc32fast::hash(fields) != u32::from_le_bytes(*crc) {
+        if crate::checksum::plain(fields) != u32::from_le_bytes(*crc) {
             return None;
         }
         let mut reader = Reader::new(fields);

@@ -16,16 +16,40 @@ impl Checksum {
 
     /// A running checksum of what stands at `offset` of the segment: salt, offset as u64, bytes.
     #[inline]
-    pub(crate) fn at(&self, offset: u64) -> crc32fast::Hasher {
+    pub(crate) fn at(&self, offset: u64) -> Crc {
         let mut hasher = self.salted.clone();
         hasher.update(&offset.to_le_bytes());
-        hasher
+        Crc(hasher)
     }
 
     #[inline]
     pub(crate) fn of(&self, offset: u64, bytes: &[u8]) -> u32 {
-        let mut hasher = self.at(offset);
-        hasher.update(bytes);
-        hasher.finalize()
+        let mut crc = self.at(offset);
+        crc.update(bytes);
+        crc.finalize()
+    }
+}
+
+/// The checksum of a file that belongs to no segment.
+pub(crate) fn plain(bytes: &[u8]) -> u32 {
+    let mut crc = Crc(crc32fast::Hasher::new());
+    crc.update(bytes);
+    crc.finalize()
+}
+
+/// A checksum under way.
+#[derive(Debug)]
+pub(crate) struct Crc(crc32fast::Hasher);
+
+impl Crc {
+    #[inline]
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    #[inline]
+    pub(crate) fn finalize(self) -> u32 {
+        // A fuzzer could not get behind checksums: for it all of them are the same.
+        if cfg!(fuzzing) { 0 } else { self.0.finalize() }
     }
 }

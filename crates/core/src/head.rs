@@ -57,7 +57,7 @@ impl Head {
             put_u64(&mut out, field);
         }
         put_u32(&mut out, 0);
-        let crc = crc32fast::hash(&out);
+        let crc = crate::checksum::plain(&out);
         put_u32(&mut out, crc);
         debug_assert_eq!(out.len(), LEN);
         out
@@ -65,7 +65,7 @@ impl Head {
 
     fn decode(bytes: &[u8; LEN]) -> Option<Self> {
         let (fields, crc) = bytes.split_last_chunk::<4>()?;
-        (crc32fast::hash(fields) == u32::from_le_bytes(*crc)).then_some(())?;
+        (crate::checksum::plain(fields) == u32::from_le_bytes(*crc)).then_some(())?;
         let mut reader = Reader::new(fields);
         (reader.array()? == MAGIC && reader.u32()? == VERSION).then_some(())?;
         let flags = reader.u32()?;

@@ -47,7 +47,7 @@ impl Manifest {
             put_u64(&mut out, *number);
             put_u64(&mut out, *generation);
         }
-        let crc = crc32fast::hash(&out);
+        let crc = crate::checksum::plain(&out);
         put_u32(&mut out, crc);
         out
     }
@@ -71,7 +71,7 @@ impl Manifest {
         if fields.get(..8) != Some(&MAGIC[..]) {
             return Err(damaged("does not start with the magic bytes: this is no Tetralog store"));
         }
-        if crc32fast::hash(fields) != u32::from_le_bytes(*crc) {
+        if crate::checksum::plain(fields) != u32::from_le_bytes(*crc) {
             return Err(damaged("does not match its CRC; restore it from a backup of this store"));
         }
         let mut reader = Reader::new(fields.get(8..).unwrap_or_default());

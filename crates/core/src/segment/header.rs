@@ -63,7 +63,7 @@ impl SegmentHeader {
         put_u64(&mut out, self.created_us);
         out.resize(HEADER_PAGE as usize, 0);
         let end = out.len() - 4;
-        let crc = crc32fast::hash(out.get(..end).unwrap_or_default());
+        let crc = crate::checksum::plain(out.get(..end).unwrap_or_default());
         patch(&mut out, end, &crc.to_le_bytes());
         out
     }
@@ -78,7 +78,7 @@ impl SegmentHeader {
         if page.get(..8) != Some(&MAGIC[..]) {
             return HeaderPage::Damaged("the header page does not start with the magic bytes");
         }
-        if crate::codec::u32_at(page, end) != crc32fast::hash(page.get(..end).unwrap_or_default()) {
+        if crate::codec::u32_at(page, end) != crate::checksum::plain(page.get(..end).unwrap_or_default()) {
             return HeaderPage::Damaged("the header page does not match its CRC");
         }
         Self::fields(page).unwrap_or(HeaderPage::Damaged("the header page is cut off"))
