@@ -50,6 +50,14 @@ pub struct Plan {
     pub depth: u32,
 }
 
+/// What the long form tries.
+pub const LONG: Plan =
+    Plan { effort: Effort { states: 2048, exhaustive: true }, again_percent: 5, depth: 2 };
+
+/// What the tests try: some of each.
+pub const SHORT: Plan =
+    Plan { effort: Effort { states: 8, exhaustive: true }, again_percent: 4, depth: 1 };
+
 /// What was tried, and what was found.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -181,7 +189,10 @@ impl Case {
         let message = match tried {
             Ok(Ok(history)) => {
                 if depth > 0 && numbers.percent(self.plan.again_percent) {
-                    let promised = cut.promised.clone();
+                    let promised = match end {
+                        End::PowerCut => cut.promised.after_power_cut(),
+                        End::Kill | End::FailedWriteback => cut.promised.clone(),
+                    };
                     let next = Life { history, promised, boot, told: life.told.clone() };
                     self.cut(&disk.recording(), &next, depth - 1, report);
                 }

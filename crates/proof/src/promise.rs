@@ -78,6 +78,13 @@ impl Promised {
         }
     }
 
+    /// What a power cut leaves of it.
+    pub fn after_power_cut(&self) -> Self {
+        let mut left = self.clone();
+        left.acknowledged.retain(|append, _| self.durable.contains(append));
+        left
+    }
+
     /// As long as the system runs, it keeps what was written: everything acknowledged is there.
     pub fn without_power_cut(&self) -> Self {
         let durable = self.acknowledged.keys().copied().collect();
