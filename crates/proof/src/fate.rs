@@ -187,8 +187,7 @@ impl<'a> States<'a> {
         for (pending, fate) in self.cut.pending.iter().zip(fates) {
             match fate {
                 Fate::Dropped if pending.standing != Standing::Durable => {}
-                Fate::Dropped => image.apply(&pending.effect),
-                Fate::Kept => image.apply(&pending.effect),
+                Fate::Dropped | Fate::Kept => image.apply(&pending.effect),
                 Fate::Torn(tear) => tear.apply(&pending.effect, &mut image),
             }
         }

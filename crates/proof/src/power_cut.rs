@@ -152,10 +152,8 @@ impl Case {
             let mut states = Vec::new();
             if moment == Moment::Fullest {
                 let mut possible = States::of(cut);
-                let effort = match again {
-                    true => Effort { states: 4, exhaustive: false },
-                    false => self.plan.effort,
-                };
+                let few = Effort { states: 4, exhaustive: false };
+                let effort = if again { few } else { self.plan.effort };
                 possible.visit(effort, &mut numbers, &mut |image, what| {
                     states.push((End::PowerCut, Disk::holding(image), what.to_owned()));
                 });
@@ -241,12 +239,14 @@ impl Case {
         let history = History(history.0.clone());
         let mut session =
             Session { workload: self.workload, disk, store: &store, seed: self.seed, history };
-        let lost: Vec<u64> =
-            (0..next).filter(|number| !found.contains_key(number)).take(2).collect();
+        let lost = (0..next).filter(|number| !found.contains_key(number));
+        let lost: Vec<u64> = lost.take(numbers.below(3) as usize).collect();
         for number in lost {
             session.retry(number).map_err(|error| format!("appending again: {error}"))?;
         }
-        session.append(numbers);
+        if numbers.percent(50) {
+            session.append(numbers);
+        }
         if numbers.percent(30) {
             session.step(numbers);
         }
@@ -261,11 +261,13 @@ impl Case {
     }
 }
 
-fn killed(cut: &Cut) -> Disk {
+/// What a killed process leaves: all that it did is seen.
+pub fn killed(cut: &Cut) -> Disk {
     Disk::running(cut.image.clone(), cut.pending.clone())
 }
 
-fn failed(cut: &Cut) -> Disk {
+/// The same, where the kernel has failed to write what was pending of segments.
+pub fn failed(cut: &Cut) -> Disk {
     let mut pending = cut.pending.clone();
     for one in &mut pending {
         let segment = one.path.extension().is_some_and(|ending| ending == "seg");

@@ -79,6 +79,7 @@ impl Promised {
     }
 
     /// What a power cut leaves of it.
+    #[must_use]
     pub fn after_power_cut(&self) -> Self {
         let mut left = self.clone();
         left.acknowledged.retain(|append, _| self.durable.contains(append));
@@ -86,6 +87,7 @@ impl Promised {
     }
 
     /// As long as the system runs, it keeps what was written: everything acknowledged is there.
+    #[must_use]
     pub fn without_power_cut(&self) -> Self {
         let durable = self.acknowledged.keys().copied().collect();
         Self { durable, ..self.clone() }

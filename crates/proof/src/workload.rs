@@ -39,7 +39,9 @@ impl Host for Machine {
 
     fn random(&self, bytes: &mut [u8]) {
         let mut numbers = self.numbers.lock();
-        bytes.iter_mut().for_each(|byte| *byte = numbers.0.any() as u8);
+        for byte in bytes {
+            *byte = numbers.0.any() as u8;
+        }
     }
 
     fn boot_id(&self) -> [u8; 16] {
@@ -333,18 +335,29 @@ impl Session<'_> {
         outcome
     }
 
+    /// Lets an append want to be the first of the entity that the one before it writes to: it is refused,
+    /// for what may not be durable yet.
+    fn contend(&mut self, number: usize) {
+        let before = number.checked_sub(1).and_then(|before| self.history.0.get(before));
+        let entity = before.and_then(|append| append.events.first()).map(|own| own.entity.clone());
+        let append = &mut self.history.0[number];
+        if let (Some(entity), [own]) = (entity, &mut append.events[..]) {
+            own.entity = entity;
+            append.expected = Some(Expected::None);
+        }
+    }
+
     /// Several appends for the writer's threads, some of which are refused because of others.
     fn submit(&mut self, numbers: &mut Numbers) {
         let mut submissions = Vec::new();
         let mut count = 0;
         let first = self.history.0.len();
-        for _ in 0..1 + numbers.below(3) {
+        for _ in 0..=numbers.below(3) {
             let mut submission = SubmissionBuilder::new();
-            for _ in 0..1 + numbers.below(3) {
+            for _ in 0..=numbers.below(3) {
                 let number = self.next(numbers);
-                let one = numbers.percent(25) && self.history.0[number as usize].events.len() == 1;
-                if one {
-                    self.history.0[number as usize].expected = Some(Expected::None);
+                if numbers.percent(40) {
+                    self.contend(number as usize);
                 }
                 let append = &self.history.0[number as usize];
                 submission.push(number as u32, &append.new_events(), &append.options());

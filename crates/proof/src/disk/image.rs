@@ -47,8 +47,10 @@ impl Effect {
     /// The file whose sync makes it durable; names need the directory's.
     pub fn inode(&self) -> Option<Inode> {
         match self {
-            Self::Data { inode, .. } | Self::Grown(inode, _) => Some(*inode),
-            Self::Emptied(inode) | Self::Punched(inode, _) => Some(*inode),
+            Self::Data { inode, .. }
+            | Self::Grown(inode, _)
+            | Self::Emptied(inode)
+            | Self::Punched(inode, _) => Some(*inode),
             Self::Names(_) => None,
         }
     }

@@ -166,6 +166,15 @@ impl Recording {
 }
 
 impl Cut {
+    /// What is on the disk if nothing is that need not be.
+    pub fn least(&self) -> Image {
+        let mut image = self.image.clone();
+        let durable = self.pending.iter().filter(|one| one.standing == Standing::Durable);
+        durable.for_each(|one| image.apply(&one.effect));
+        image.prune();
+        image
+    }
+
     fn add(&mut self, pending: &Pending) {
         if let Effect::Data { inode, offset, bytes: Bytes::Zeros(length), .. } = &pending.effect {
             let range = *offset..offset + length;
