@@ -1,5 +1,6 @@
 //! The power cut in its short form: every workload with a few of the states of each cut. The long form
 //! is `cargo run --release -p tetralog-proof -- power-cut`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use tetralog_proof::power_cut::{Report, SHORT, WORKLOADS, prove};
 
