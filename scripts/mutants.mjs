@@ -54,7 +54,7 @@ const rows = []
 for (const mutant of list) {
   const before = seed(mutant)
   const outcome = cargoTest(mutant)
-  for (const [path, text] of before) writeFileSync(path, text)
+  for (const [path, text] of before.reverse()) writeFileSync(path, text)
   const caught = outcome === 'fails' || outcome === 'hangs'
   rows.push({ mutant: mutant.name, test: `${mutant.target}::${mutant.test}`, outcome, caught })
   console.log(
