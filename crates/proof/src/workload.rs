@@ -429,7 +429,10 @@ fn promise(
         Ok(Receipt { positions: Some((position, _)), duplicate: false, .. }) => {
             disk.promise(Promise::Acknowledged { append: number, position: *position, durable });
         }
-        Err(Error::WrongExpectedVersion { entity, actual: Some(version), .. }) if durable => {
+        // A refusal rests on what is acknowledged, at whatever level that was.
+        Err(Error::WrongExpectedVersion { entity, actual: Some(version), .. })
+            if durability == sync =>
+        {
             disk.promise(Promise::Reached { entity: entity.clone(), version: *version });
         }
         _ => {}
