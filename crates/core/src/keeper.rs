@@ -2,6 +2,7 @@
 //! may have to wait for (a spare, a run) is done at once, also in the middle of long work (merging), so
 //! that appends go on meanwhile; the writer waits only when the keeper falls far behind.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::fs::{File, OpenMode};
 use crate::index::directory::Pace;
 use crate::index::{Part, Stretch, Tail};
 use crate::manifest::Manifest;
-use crate::segment::{HeaderPage, Segment};
+use crate::segment::{HEADER_PAGE, HeaderPage, Segment};
 use crate::shared::Shared;
 use crate::upkeep::{
     cover, keep_catalog, merge_directory, merge_runs, merge_sealed, unwritten, write_run,
@@ -40,6 +41,14 @@ pub(crate) struct Spare {
     pub(crate) path: PathBuf,
     pub(crate) number: u64,
     pub(crate) size: u64,
+}
+
+impl Spare {
+    /// Empties its header page again.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        self.file.write_at(&[0; HEADER_PAGE as usize], 0)?;
+        self.file.sync()
+    }
 }
 
 /// What the keeper is asked to do.
@@ -222,7 +231,9 @@ impl Keeper {
     fn list(&self, number: u64) -> Result<()> {
         let mut manifest = self.manifest.lock();
         if manifest.segments.iter().any(|(listed, _)| *listed == number) {
-            return Ok(());
+            // By a process that may have been killed before that was durable.
+            let directory = &self.shared.directory;
+            return self.shared.fs.sync_dir(directory).at(directory);
         }
         let mut next = manifest.clone();
         next.generation += 1;

@@ -111,6 +111,7 @@ pub(crate) fn create(shared: &Shared) -> Result<Manifest> {
     shared.fs.create_dir_all(&runs).at(&runs)?;
     let path = shared.segment_path(1);
     refuse_orphans(shared, &path)?;
+    settle_names_above(shared);
     let now = shared.host.unix_ns() / 1000;
     let mut salt = [0; 8];
     shared.host.random(&mut salt);
@@ -161,7 +162,8 @@ fn refuse_orphans(shared: &Shared, first: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a file holds nothing: zeros, or, where a first segment may be, a header without frames.
+/// Whether a file holds nothing: zeros, or, where a first segment may be, a header without frames, which
+/// a power cut may have torn.
 fn is_empty_segment(shared: &Shared, path: &Path, first: bool) -> Result<bool> {
     match Segment::open(&*shared.fs, path, OpenMode::Read)? {
         Ok(segment) if first => {
@@ -171,11 +173,10 @@ fn is_empty_segment(shared: &Shared, path: &Path, first: bool) -> Result<bool> {
             Ok(empty && !scanner.resync()?)
         }
         Ok(_) => Ok(false),
-        Err(_) => {
+        Err(page) => {
             let file = shared.fs.open(path, OpenMode::Read).at(path)?;
-            let mut bytes = vec![0; 1 << 16];
-            let read = file.read_at(&mut bytes, 0).at(path)?;
-            Ok(bytes.iter().take(read).all(|byte| *byte == 0))
+            let torn = first && matches!(page, HeaderPage::Damaged(_));
+            Ok(!holds_bytes(&*file, if torn { HEADER_PAGE } else { 0 }).at(path)?)
         }
     }
 }
@@ -211,11 +212,12 @@ pub(crate) fn recover(
     }
     let number = active.header.number;
     let mut unreadable = found.damage;
-    let recovered = load_active(shared, active, head, found.spare, watch)?;
+    let ahead = head.is_some_and(|head| head.segment > number);
+    let is_last = !ahead && unreadable.iter().all(|damage| damage.segment < number);
+    let recovered = load_active(shared, active, head, found.spare, is_last, watch)?;
     let listed = manifest.segments.iter().any(|(listed, _)| *listed == number + 1);
     let next = shared.segment_path(number + 1);
     let there = shared.fs.kind(&next).at(&next)?.is_some() && !is_unallocated(shared, &next)?;
-    let ahead = head.is_some_and(|head| head.segment > number);
     if ahead || recovered.start.sealed && listed && !there {
         shared.report(&[Damage {
             segment: number + 1,
@@ -351,17 +353,23 @@ fn open_listed(
             Ok(_) => damaged(ELSEWHERE),
             Err(HeaderPage::Newer(reason)) => return Err(Error::format(&path, reason)),
             Err(HeaderPage::Zero) if nth == last && nth > 0 => {
-                let file = shared.fs.open(&path, mode).at(&path)?;
-                if holds_frames(&*file).at(&path)? {
+                opened.spare = open_spare(shared, &path, *number, mode)?;
+                if opened.spare.is_none() {
                     damaged("the header page is empty, but there is something behind it");
-                    continue;
                 }
-                let size = file.length().at(&path)?;
-                opened.spare = Some(Spare { file, path, number: *number, size });
             }
             // Cut short between making the file and allocating it: a spare that is not there yet.
             Err(HeaderPage::Damaged(_))
                 if nth == last && nth > 0 && is_unallocated(shared, &path)? => {}
+            // Cut short while it was made a segment: a header without frames stands for nothing.
+            Err(HeaderPage::Damaged(reason)) if nth == last && nth > 0 => {
+                opened.spare = open_spare(shared, &path, *number, mode)?;
+                match &opened.spare {
+                    Some(spare) if mode == OpenMode::Write => spare.clear().at(&path)?,
+                    Some(_) => {}
+                    None => damaged(reason),
+                }
+            }
             Err(HeaderPage::Zero) => damaged(NO_HEADER),
             Err(HeaderPage::Damaged(reason)) => damaged(reason),
             Err(HeaderPage::Whole(_)) => {}
@@ -369,6 +377,16 @@ fn open_listed(
     }
     refuse_unlisted(shared, manifest)?;
     Ok(opened)
+}
+
+/// The file of a coming segment, unless there is something behind its header page.
+fn open_spare(shared: &Shared, path: &Path, number: u64, mode: OpenMode) -> Result<Option<Spare>> {
+    let file = shared.fs.open(path, mode).at(path)?;
+    if holds_bytes(&*file, HEADER_PAGE).at(path)? {
+        return Ok(None);
+    }
+    let size = file.length().at(path)?;
+    Ok(Some(Spare { file, path: path.to_owned(), number, size }))
 }
 
 /// Whether a file is shorter than a header page, and empty or zeros.
@@ -379,10 +397,10 @@ fn is_unallocated(shared: &Shared, path: &Path) -> Result<bool> {
     Ok(read < bytes.len() && bytes.iter().take(read).all(|byte| *byte == 0))
 }
 
-/// Whether something stands where a segment's first frame would: a spare is zeros all through.
-fn holds_frames(file: &dyn File) -> std::io::Result<bool> {
+/// Whether something stands behind an offset, where a frame would: a spare is zeros all through.
+fn holds_bytes(file: &dyn File, offset: u64) -> std::io::Result<bool> {
     let mut bytes = vec![0; 1 << 16];
-    let read = file.read_at(&mut bytes, HEADER_PAGE)?;
+    let read = file.read_at(&mut bytes, offset)?;
     Ok(bytes.iter().take(read).any(|byte| *byte != 0))
 }
 
@@ -455,12 +473,14 @@ fn load_sealed(
     Ok(())
 }
 
-/// Takes up the active segment: its runs, then the frames behind them.
+/// Takes up the active segment: its runs, then the frames behind them. Where it is not known to be the
+/// log's last, what cannot be read of it is not torn.
 fn load_active(
     shared: &Shared,
     active: Arc<Segment>,
     head: Option<Head>,
     spare: Option<Spare>,
+    is_last: bool,
     watch: &Watch<'_>,
 ) -> Result<Recovered> {
     let length = active.file_length()?;
@@ -498,13 +518,15 @@ fn load_active(
     if scanned.end < proven.offset {
         pass_rot(shared, &active, &tail, &mut scanned, &proven, limit)?;
         recovery.clean = false;
-    } else if !shared.options.read_only
-        && !shared.is_damaged()
-        && !scanned.sealed
-        && !recovery.clean
-    {
-        recovery.torn_bytes = cut_torn_tail(shared, &active, scanned.end, length)?;
-        settle(&active, proven.durable.max(HEADER_PAGE), scanned.end, length)?;
+    } else if !shared.options.read_only && is_last {
+        if !recovery.clean {
+            let zeros_to = if scanned.sealed { scanned.end } else { length };
+            recovery.torn_bytes = cut_torn_tail(shared, &active, scanned.end, zeros_to)?;
+            settle(&active, proven.durable, scanned.end, zeros_to)?;
+        }
+        if !recovery.clean || spare.is_some() {
+            settle_names(shared)?;
+        }
     }
     shared.set_synced(scanned.next_position);
     shared.publish(scanned.next_position);
@@ -662,6 +684,7 @@ fn cut_torn_tail(shared: &Shared, active: &Segment, end: u64, length: u64) -> Re
 fn torn_path(shared: &Shared, active: &Segment, end: u64) -> Result<PathBuf> {
     let directory = shared.directory.join(TORN);
     shared.fs.create_dir_all(&directory).at(&directory)?;
+    shared.fs.sync_dir(&shared.directory).at(&shared.directory)?;
     let number = active.header.number;
     for nth in 0..1_000_000 {
         let path = directory.join(format!("{number:010}-{end:010}.{nth}"));
@@ -674,10 +697,11 @@ fn torn_path(shared: &Shared, active: &Segment, end: u64) -> Result<PathBuf> {
 
 /// Writes what is whole above the durable offset again, in place, then the zeros after it, and syncs:
 /// it may have been in the page cache only, and a sync alone does not bring back pages whose write
-/// has failed.
+/// has failed. The header page too, where nothing behind
+/// it is known to be durable.
 fn settle(active: &Segment, durable: u64, end: u64, length: u64) -> Result<()> {
     let mut buffer = vec![0; 1 << 20];
-    let mut at = durable.min(end);
+    let mut at = if durable > HEADER_PAGE { durable.min(end) } else { 0 };
     while at < end {
         let n = (end - at).min(buffer.len() as u64) as usize;
         let piece = buffer.get_mut(..n).unwrap_or_default();
@@ -688,6 +712,21 @@ fn settle(active: &Segment, durable: u64, end: u64, length: u64) -> Result<()> {
     let zeros = vec![0; (length - end).min(UNSYNCED_MAX_BYTES) as usize];
     active.file()?.write_at(&zeros, end).at(&active.path)?;
     active.sync()
+}
+
+/// Makes names durable that a process may have made and used, and then was killed: what is found in a
+/// directory need not be on the disk.
+fn settle_names(shared: &Shared) -> Result<()> {
+    let segments = shared.segments_directory();
+    shared.fs.sync_dir(&segments).at(&segments)?;
+    shared.fs.sync_dir(&shared.directory).at(&shared.directory)
+}
+
+/// The same for the names that lead to the directory. Best effort: not all that is above need be ours.
+fn settle_names_above(shared: &Shared) {
+    for above in shared.directory.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()) {
+        let _ = shared.fs.sync_dir(above);
+    }
 }
 
 /// The head page of a store, if it can be read.

@@ -526,3 +526,100 @@ fn an_unallocated_spare_is_no_damage() {
         assert!(verify(&store).ok);
     }
 }
+
+/// A power cut while the header page of the next segment is written: nothing can stand in that segment yet.
+#[test]
+fn a_torn_header_of_a_segment_without_frames_is_no_damage() {
+    let (store, fs) = open(&Files::new()).unwrap();
+    let payload = vec![7; 200_000];
+    for _ in 0..4 {
+        append(&store, &[event("a", "f", &payload)]).unwrap();
+    }
+    store.close().unwrap();
+    let mut files = Files::new();
+    snapshot(&*fs, &root(), &mut files);
+    let header = files[&segment(1)][..4096].to_vec();
+    for torn in [0..512, 512..4096, 4095..4096] {
+        let mut file = vec![0; 1 << 20];
+        file[torn.clone()].copy_from_slice(&header[torn]);
+        let mut cut = files.clone();
+        cut.insert(segment(2), file.clone());
+        let (store, _) = open(&cut).unwrap();
+        assert!(store.damage().is_empty(), "{:?}", store.damage());
+        for _ in 0..4 {
+            append(&store, &[event("a", "f", &payload)]).unwrap();
+        }
+        assert!(verify(&store).ok);
+        file[5000] = 1;
+        cut.insert(segment(2), file);
+        assert!(!open(&cut).unwrap().0.damage().is_empty(), "with a frame behind it, it is damage");
+    }
+}
+
+/// A power cut while a store is made could leave a directory in which none could be made any more.
+#[test]
+fn a_creation_that_was_cut_short_can_be_repeated() {
+    let (files, _) = example(40);
+    let mut file = vec![0; 1 << 20];
+    file[..512].copy_from_slice(&files[&segment(1)][..512]);
+    let (store, _) = open(&Files::from([(segment(1), file.clone())])).unwrap();
+    append(&store, &[event("a", "f", b"")]).unwrap();
+    assert!(verify(&store).ok);
+    file[5000] = 1;
+    let error = open(&Files::from([(segment(1), file)])).unwrap_err();
+    assert_eq!(error.code(), "ERR_FORMAT", "with frames, it is a store that has lost its manifest");
+}
+
+/// HEAD names a segment that cannot be read: then the last one that can be is not where the log ends, and
+/// what is broken in it is not torn.
+#[test]
+fn the_end_of_a_segment_that_is_not_the_last_is_never_cut() {
+    let (mut files, _) = example(200_000);
+    files.remove(&segment(2));
+    let path = segment(1);
+    let bytes = files.get_mut(&path).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    // The seal and the frame before it.
+    bytes[used - 150..used].fill(9);
+    let before = bytes.clone();
+    let (store, fs) = open(&files).unwrap();
+    assert!(!store.damage().is_empty());
+    let mut after = Files::new();
+    snapshot(&*fs, &root(), &mut after);
+    assert!(after[&path] == before, "nothing was changed");
+}
+
+/// An event whose bytes hold together, with every CRC right, but that is not the one that was linked.
+#[test]
+fn an_event_that_was_exchanged_does_not_verify() {
+    let (store, fs) = open(&Files::new()).unwrap();
+    append(&store, &[event("a", "f", b"before")]).unwrap();
+    store.close().unwrap();
+    let mut files = Files::new();
+    snapshot(&*fs, &root(), &mut files);
+    let bytes = files.get_mut(&segment(1)).unwrap();
+    let salt = bytes[96..104].to_vec();
+    let crc = |offset: usize, parts: &[&[u8]]| {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&salt);
+        hasher.update(&(offset as u64).to_le_bytes());
+        for part in parts {
+            hasher.update(part);
+        }
+        hasher.finalize().to_le_bytes()
+    };
+    let u32_at = |bytes: &[u8], at: usize| {
+        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+    };
+    let end = 4096 + u32_at(bytes, 4096);
+    let record = 4096 + 40 + u32_at(bytes, 4096 + 36);
+    let behind = record + u32_at(bytes, record + 4);
+    bytes[behind - 6..behind].copy_from_slice(b"behind");
+    let own = crc(record, &[&bytes[record + 4..behind]]);
+    bytes[record..record + 4].copy_from_slice(&own);
+    let frame = crc(4096, &[&bytes[4096..record + 4], &bytes[behind..end - 4]]);
+    bytes[end - 4..end].copy_from_slice(&frame);
+    let (store, _) = open(&files).unwrap();
+    assert_eq!(common::all(&store).unwrap()[0].payload, b"behind");
+    assert!(!verify(&store).ok);
+}

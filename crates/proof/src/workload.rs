@@ -1,0 +1,440 @@
+//! What is done to a store while its disk records: appends of all kinds in both manners, rotation,
+//! syncs, closing and opening again, and a sync that fails.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+use tetralog_core::fs::Fs;
+use tetralog_core::{
+    AppendOptions, Durability, Error, Expected, Host, MetadataKind, NewEvent, Outcome, OutcomeSink,
+    Receipt, Result, Store, StoreOptions, SubmissionBuilder,
+};
+
+use crate::disk::Disk;
+use crate::numbers::Numbers;
+use crate::promise::Promise;
+
+/// A machine whose time and randomness come from a seed.
+#[derive(Debug)]
+pub struct Machine {
+    numbers: Mutex<(Numbers, u64)>,
+    boot: u64,
+}
+
+impl Machine {
+    /// A machine in one of its boots.
+    pub fn new(seed: u64, boot: u64) -> Arc<Self> {
+        let numbers = Numbers::branch(seed, boot);
+        Arc::new(Self { numbers: Mutex::new((numbers, 0)), boot })
+    }
+}
+
+impl Host for Machine {
+    fn unix_ns(&self) -> u64 {
+        let mut numbers = self.numbers.lock();
+        numbers.1 += 1_000_000;
+        1_700_000_000_000_000_000 + numbers.1
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        let mut numbers = self.numbers.lock();
+        for byte in bytes {
+            *byte = numbers.0.any() as u8;
+        }
+    }
+
+    fn boot_id(&self) -> [u8; 16] {
+        let mut id = [1; 16];
+        id[..8].copy_from_slice(&self.boot.to_le_bytes());
+        id
+    }
+}
+
+/// What kind of appends a workload makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// One to three events with names of their own, and nothing else: appends whose frames are of one
+    /// size.
+    Unique,
+    /// A few events of entities that come again, with all coordinates and ids.
+    Mixed,
+    /// A payload of up to a third of a segment: several fill one.
+    Large,
+    /// So many events that closing writes a run.
+    Bulk,
+}
+
+/// An event as it was handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// Who.
+    pub entity: String,
+    /// What.
+    pub fact: String,
+    /// Where.
+    pub scope: String,
+    /// Sorted.
+    pub tags: Vec<String>,
+    /// Names the append, the event's place in it, and how many it has.
+    pub metadata: [u8; 16],
+    /// Its id, if it was given one.
+    pub id: Option<[u8; 16]>,
+    /// Payload.
+    pub payload: Vec<u8>,
+}
+
+impl Own {
+    fn event(&self) -> NewEvent<'_> {
+        NewEvent {
+            entity: &self.entity,
+            fact: &self.fact,
+            scope: &self.scope,
+            tags: self.tags.iter().map(String::as_str).collect(),
+            metadata_kind: MetadataKind::Bytes,
+            metadata: &self.metadata,
+            id: self.id,
+            content_type: if self.payload.is_empty() { "" } else { "application/octet-stream" },
+            payload: &self.payload,
+            ..NewEvent::default()
+        }
+    }
+}
+
+/// An append as it was handed over.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// Its events.
+    pub events: Vec<Own>,
+    /// The entity that must not have events.
+    expected: Option<Expected>,
+    durability: Option<Durability>,
+}
+
+impl Append {
+    /// The append of a number. `number` stands in its events, so that they can be told from all others.
+    fn of(seed: u64, number: u64, style: Style) -> Self {
+        let mut numbers = Numbers::branch(seed, number << 3 | style as u64);
+        let count = match style {
+            Style::Unique => 1 + numbers.below(3),
+            Style::Mixed => 1 + numbers.below(6),
+            Style::Large => 1,
+            Style::Bulk => 300,
+        };
+        let ids = style == Style::Mixed && numbers.percent(60);
+        let event = |nth| Self::event(&mut numbers, (number, nth, count), style, ids);
+        Self { events: (0..count).map(event).collect(), expected: None, durability: None }
+    }
+
+    fn event(
+        numbers: &mut Numbers,
+        (number, nth, count): (u64, u64, u64),
+        style: Style,
+        ids: bool,
+    ) -> Own {
+        let mut metadata = [0; 16];
+        metadata[..8].copy_from_slice(&number.to_le_bytes());
+        metadata[8..12].copy_from_slice(&(nth as u32).to_le_bytes());
+        metadata[12..].copy_from_slice(&(count as u32).to_le_bytes());
+        let mut own = Own {
+            entity: format!("entity:{}", numbers.below(6)),
+            fact: format!("fact:{}", numbers.below(4)),
+            scope: String::new(),
+            tags: Vec::new(),
+            metadata,
+            id: None,
+            payload: Vec::new(),
+        };
+        match style {
+            Style::Unique => {
+                own.entity = format!("unique:{:016x}", numbers.any());
+                own.fact = format!("happened:{:016x}", numbers.any());
+            }
+            Style::Mixed => {
+                own.scope = format!("org:{}/team:{}", numbers.below(2), numbers.below(3));
+                let tagged = (0..3).filter(|_| numbers.percent(50));
+                own.tags = tagged.map(|tag| format!("tag:{tag}")).collect();
+                own.payload = vec![number as u8; numbers.below(3000) as usize];
+                own.id = ids.then(|| id_of(number, nth));
+            }
+            Style::Large => {
+                own.entity = format!("large:{}", numbers.below(6));
+                let length = 200_000 + numbers.below(150_000);
+                own.payload = vec![number as u8 | 1; length as usize];
+            }
+            Style::Bulk => own.entity = format!("bulk:{}", numbers.below(50)),
+        }
+        own
+    }
+
+    fn options(&self) -> AppendOptions {
+        let (expected, durability) = (self.expected, self.durability);
+        AppendOptions { expected, durability, ..AppendOptions::default() }
+    }
+
+    fn new_events(&self) -> Vec<NewEvent<'_>> {
+        self.events.iter().map(Own::event).collect()
+    }
+}
+
+fn id_of(number: u64, nth: u64) -> [u8; 16] {
+    (u128::from(number + 1) << 64 | u128::from(nth)).to_be_bytes()
+}
+
+/// All appends that were handed over, by their numbers.
+#[derive(Debug, Clone, Default)]
+pub struct History(pub Vec<Append>);
+
+/// A workload: options and a seed decide everything but the turns of the threads.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    /// What it is called.
+    pub name: &'static str,
+    /// The store's durability.
+    pub durability: Durability,
+    /// The appends, and how often each kind comes.
+    pub styles: &'static [(Style, u64)],
+    /// How often the store is opened.
+    pub sessions: u64,
+    /// Steps of a session.
+    pub steps: u64,
+    /// A sync of a segment fails.
+    pub failing_sync: bool,
+}
+
+/// Where the store is. Its parent is made by it too.
+pub fn root() -> PathBuf {
+    PathBuf::from("/data/store")
+}
+
+impl Workload {
+    /// How the store is opened.
+    pub fn options(&self) -> StoreOptions {
+        StoreOptions {
+            durability: self.durability,
+            segment_max_bytes: 1 << 20,
+            fsync_event_count: 5,
+            fsync_interval_ms: 2,
+            ..StoreOptions::default()
+        }
+    }
+
+    /// Opens the store on a disk.
+    pub fn open(&self, disk: &Disk, machine: &Arc<Machine>) -> Result<Store> {
+        let (fs, host): (Arc<dyn Fs>, Arc<dyn Host>) =
+            (Arc::new(disk.clone()), Arc::<Machine>::clone(machine));
+        let store = Store::open_with(fs, host, root(), self.options())?;
+        // What recovery shows has to last, whatever the durability.
+        disk.promise(Promise::SyncedBelow(store.stats()?.events));
+        disk.promise(Promise::KeptAside(store.recovery().torn_bytes));
+        Ok(store)
+    }
+
+    /// Runs it on a fresh disk. What is not promised to work, because a sync has failed, may fail.
+    pub fn run(&self, seed: u64, disk: &Disk) -> Result<History> {
+        let machine = Machine::new(seed, 0);
+        let mut history = History::default();
+        let mut numbers = Numbers::branch(seed, 1);
+        for _ in 0..self.sessions {
+            if self.failing_sync {
+                disk.fail_sync_after(2 + numbers.below(self.steps * 2));
+            }
+            let store = self.open(disk, &machine)?;
+            let mut session = Session { workload: self, disk, store: &store, seed, history };
+            for _ in 0..self.steps {
+                session.step(&mut numbers);
+            }
+            history = session.history;
+            if store.close().is_ok() {
+                disk.promise(Promise::Synced);
+            }
+        }
+        Ok(history)
+    }
+}
+
+/// A store that is open on a recording disk.
+#[derive(Debug)]
+pub struct Session<'a> {
+    /// Its workload.
+    pub workload: &'a Workload,
+    /// Its disk.
+    pub disk: &'a Disk,
+    /// The store.
+    pub store: &'a Store,
+    /// Decides what appends are like.
+    pub seed: u64,
+    /// What was handed over.
+    pub history: History,
+}
+
+impl Session<'_> {
+    /// Does something.
+    pub fn step(&mut self, numbers: &mut Numbers) {
+        match numbers.below(10) {
+            0..5 => self.append(numbers),
+            5..9 => self.submit(numbers),
+            _ => {
+                if self.store.sync().is_ok() {
+                    self.disk.promise(Promise::Synced);
+                }
+            }
+        }
+        self.look();
+    }
+
+    /// What can be seen, and what is said to be synced.
+    fn look(&self) {
+        let Ok(stats) = self.store.stats() else { return };
+        let durable = match self.workload.durability {
+            Durability::Sync => stats.events,
+            Durability::Interval | Durability::None => {
+                stats.synced_position.map_or(0, |last| last + 1)
+            }
+        };
+        self.disk.promise(Promise::SyncedBelow(durable));
+    }
+
+    fn next(&mut self, numbers: &mut Numbers) -> u64 {
+        let number = self.history.0.len() as u64;
+        let styles = self.workload.styles;
+        let mut place = numbers.below(styles.iter().map(|(_, weight)| weight).sum());
+        let style = styles.iter().find(|(_, weight)| {
+            let found = place < *weight;
+            place = place.saturating_sub(*weight);
+            found
+        });
+        let mut append = Append::of(self.seed, number, style.map_or(Style::Unique, |one| one.0));
+        if numbers.percent(10) {
+            append.durability = Some(Durability::Sync);
+        }
+        self.history.0.push(append);
+        number
+    }
+
+    /// An append by a caller who waits, and mostly does the work.
+    pub fn append(&mut self, numbers: &mut Numbers) {
+        let number = self.next(numbers);
+        let append = &self.history.0[number as usize];
+        let outcome = self.store.append(&append.new_events(), &append.options());
+        promise(self.disk, self.workload.durability, number, append, &outcome);
+    }
+
+    /// The same event names again, as a caller would who does not know what became of an append.
+    pub fn retry(&mut self, lost: u64) -> Result<Receipt> {
+        let number = self.history.0.len() as u64;
+        let mut append = self.history.0[lost as usize].clone();
+        for (own, nth) in append.events.iter_mut().zip(0..) {
+            own.metadata[..8].copy_from_slice(&number.to_le_bytes());
+            own.id = own.id.map(|_| id_of(number, nth));
+        }
+        append.expected = None;
+        let outcome = self.store.append(&append.new_events(), &append.options());
+        promise(self.disk, self.workload.durability, number, &append, &outcome);
+        self.history.0.push(append);
+        outcome
+    }
+
+    /// Lets an append want to be the first of the entity that the one before it writes to: it is refused,
+    /// for what may not be durable yet.
+    fn contend(&mut self, number: usize) {
+        let before = number.checked_sub(1).and_then(|before| self.history.0.get(before));
+        let entity = before.and_then(|append| append.events.first()).map(|own| own.entity.clone());
+        let append = &mut self.history.0[number];
+        if let (Some(entity), [own]) = (entity, &mut append.events[..]) {
+            own.entity = entity;
+            append.expected = Some(Expected::None);
+        }
+    }
+
+    /// Several appends for the writer's threads, some of which are refused because of others.
+    fn submit(&mut self, numbers: &mut Numbers) {
+        let mut submissions = Vec::new();
+        let mut count = 0;
+        let first = self.history.0.len();
+        for _ in 0..=numbers.below(3) {
+            let mut submission = SubmissionBuilder::new();
+            for _ in 0..=numbers.below(3) {
+                let number = self.next(numbers);
+                if numbers.percent(40) {
+                    self.contend(number as usize);
+                }
+                let append = &self.history.0[number as usize];
+                submission.push(number as u32, &append.new_events(), &append.options());
+                count += 1;
+            }
+            submissions.push(submission.finish());
+        }
+        let sink = Arc::new(Promising {
+            disk: self.disk.clone(),
+            durability: self.workload.durability,
+            first,
+            appends: self.history.0[first..].to_vec(),
+            left: Mutex::new(count),
+            done: Condvar::new(),
+        });
+        for submission in submissions {
+            let sink = Arc::clone(&sink) as Arc<dyn OutcomeSink>;
+            if self.store.submit(submission, sink, false).is_err() {
+                return;
+            }
+        }
+        sink.wait();
+    }
+}
+
+/// Notes what is promised at the moment that it is.
+#[derive(Debug)]
+struct Promising {
+    disk: Disk,
+    durability: Durability,
+    first: usize,
+    appends: Vec<Append>,
+    left: Mutex<usize>,
+    done: Condvar,
+}
+
+impl Promising {
+    fn wait(&self) {
+        let mut left = self.left.lock();
+        while *left > 0 {
+            self.done.wait(&mut left);
+        }
+    }
+}
+
+impl OutcomeSink for Promising {
+    fn deliver(&self, outcomes: Vec<(u32, Outcome)>) {
+        let count = outcomes.len();
+        for (number, outcome) in outcomes {
+            let append = &self.appends[number as usize - self.first];
+            promise(&self.disk, self.durability, u64::from(number), append, &outcome);
+        }
+        let mut left = self.left.lock();
+        *left = left.saturating_sub(count);
+        self.done.notify_all();
+    }
+}
+
+fn promise(
+    disk: &Disk,
+    durability: Durability,
+    number: u64,
+    append: &Append,
+    outcome: &Result<Receipt>,
+) {
+    let sync = Durability::Sync;
+    let durable = durability == sync || append.durability == Some(sync);
+    match outcome {
+        Ok(Receipt { positions: Some((position, _)), duplicate: false, .. }) => {
+            disk.promise(Promise::Acknowledged { append: number, position: *position, durable });
+        }
+        // A refusal rests on what is acknowledged, at whatever level that was.
+        Err(Error::WrongExpectedVersion { entity, actual: Some(version), .. })
+            if durability == sync =>
+        {
+            disk.promise(Promise::Reached { entity: entity.clone(), version: *version });
+        }
+        _ => {}
+    }
+}

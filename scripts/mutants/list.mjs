@@ -1,0 +1,238 @@
+// Bugs that somebody could write. Each is one or more replacements in a file of crates/core/src, whose first
+// text stands there once, and the test that has to fail.
+
+const cut = (test) => ({ crate: 'tetralog-proof', target: 'power_cut', test })
+const settling = (test) => ({ crate: 'tetralog-proof', target: 'settling', test })
+const core = (target, test) => ({ crate: 'tetralog-core', target, test })
+
+export const mutants = [
+  {
+    name: 'a sync is skipped',
+    ...cut('synced_appends_survive_every_power_cut'),
+    edits: [['writer/release.rs', 'written.segment.sync()', 'Ok::<(), crate::error::Error>(())']],
+  },
+  {
+    name: 'appends are acknowledged before the sync',
+    ...cut('synced_appends_survive_every_power_cut'),
+    edits: [
+      [
+        'writer/release.rs',
+        `            if delivery.is_synced(&self.shared) {
+                self.durable.reach(&reached)?;
+            }
+`,
+        '',
+      ],
+      [
+        'writer/release.rs',
+        `                self.publish(reached);
+                delivery.release(&self.queue);`,
+        `                let sync = delivery.is_synced(&self.shared);
+                self.publish(reached.clone());
+                delivery.release(&self.queue);
+                if sync {
+                    let _ = self.durable.reach(&reached);
+                }`,
+      ],
+    ],
+  },
+  {
+    name: 'events are published before the sync',
+    ...core('writer', 'what_comes_while_a_group_is_synced_shares_the_next_sync'),
+    edits: [
+      [
+        'writer/release.rs',
+        `            if delivery.is_synced(&self.shared) {
+                self.durable`,
+        `            self.publish(reached.clone());
+            if delivery.is_synced(&self.shared) {
+                self.durable`,
+      ],
+    ],
+  },
+  {
+    name: 'a refusal is released early',
+    ...cut('synced_appends_survive_every_power_cut'),
+    edits: [
+      [
+        'writer/sequencer.rs',
+        'for (_, append) in &submission.appends {',
+        'for (sequence, append) in &submission.appends {',
+      ],
+      [
+        'writer/sequencer.rs',
+        '            delivery.decide(outcome);',
+        `            if outcome.is_err() {
+                submission.sink.deliver(vec![(*sequence, outcome.clone())]);
+            }
+            delivery.decide(outcome);`,
+      ],
+    ],
+  },
+  {
+    name: 'recovery only syncs',
+    ...settling('what_the_kernel_failed_to_write_is_written_again'),
+    edits: [['recovery.rs', 'active.file()?.write_at(piece, at).at(&active.path)?;', '']],
+  },
+  {
+    name: 'recovery publishes what it has not settled',
+    ...settling('whatever_a_killed_process_leaves_lasts_once_it_is_seen_again'),
+    edits: [['recovery.rs', 'settle(&active, proven.durable, scanned.end, zeros_to)?;', '']],
+  },
+  {
+    name: 'recovery leaves names as they are',
+    ...settling('whatever_a_killed_process_leaves_lasts_once_it_is_seen_again'),
+    edits: [['recovery.rs', 'settle_names(shared)?;', '']],
+  },
+  {
+    name: 'recovery does not settle beside damage',
+    ...settling('beside_damage_in_an_earlier_segment_the_active_one_is_settled_too'),
+    edits: [
+      [
+        'recovery.rs',
+        '!shared.options.read_only && is_last',
+        '!shared.options.read_only && !shared.is_damaged()',
+      ],
+    ],
+  },
+  {
+    name: 'rot is cut',
+    ...core('damage', 'every_flipped_byte_of_the_active_segment_is_noticed'),
+    edits: [
+      [
+        'recovery.rs',
+        'if scanned.end < proven.offset {',
+        'if scanned.end < proven.offset && length == 0 {',
+      ],
+    ],
+  },
+  {
+    name: 'the end of a segment that is not the last is cut',
+    ...core('damage', 'the_end_of_a_segment_that_is_not_the_last_is_never_cut'),
+    edits: [['recovery.rs', '!shared.options.read_only && is_last', '!shared.options.read_only']],
+  },
+  {
+    name: 'a cut tail is not zeroed',
+    ...cut('what_is_said_to_be_synced_survives_every_power_cut'),
+    edits: [
+      ['recovery.rs', 'active.file()?.write_at(&vec![0; torn], end).at(&active.path)?;', ''],
+      ['recovery.rs', 'active.file()?.write_at(&zeros, end).at(&active.path)?;', 'let _ = zeros;'],
+    ],
+  },
+  {
+    name: 'the CRCs of records and frames are not checked',
+    ...core('damage', 'every_flipped_byte_of_the_active_segment_is_noticed'),
+    edits: [
+      [
+        'frame.rs',
+        'if !crate::record::holds(record, checksum, offset + at as u64) {',
+        'if record.is_empty() {',
+      ],
+      ['frame.rs', 'if held { Ok(at) }', 'if held || end > 0 { Ok(at) }'],
+    ],
+  },
+  {
+    name: 'the CRC leaves the offset out',
+    ...core('fixtures', 'a_store_of_format_1_is_read_as_it_was_written'),
+    edits: [
+      ['checksum.rs', 'hasher.update(&offset.to_le_bytes());', 'let _ = (&mut hasher, offset);'],
+    ],
+  },
+  {
+    name: 'a position is used twice',
+    ...cut('synced_appends_survive_every_power_cut'),
+    edits: [
+      [
+        'writer/sequencer.rs',
+        'self.next_position += self.group.count();',
+        'self.next_position += self.group.count() - 1;',
+      ],
+    ],
+  },
+  {
+    name: 'the directory of segments is not synced',
+    ...cut('synced_appends_survive_power_cuts_while_segments_are_sealed_and_begun'),
+    edits: [
+      [
+        'keeper.rs',
+        `            self.shared.fs.sync_dir(&directory).at(&directory)?;
+            self.list`,
+        '            self.list',
+      ],
+      ['keeper.rs', 'let directory = self.shared.segments_directory();', ''],
+    ],
+  },
+  {
+    name: 'the manifest is renamed without a sync of its directory',
+    ...cut('synced_appends_survive_power_cuts_while_segments_are_sealed_and_begun'),
+    edits: [['fs/mod.rs', 'Some(parent) => fs.sync_dir(parent),', 'Some(_) => Ok(()),']],
+  },
+  {
+    name: 'the seal is not synced before the next segment begins',
+    ...cut('synced_appends_survive_power_cuts_while_segments_are_sealed_and_begun'),
+    edits: [
+      [
+        'writer/rotate.rs',
+        `        self.durable.sync()?;
+        self.active.set_sealed();`,
+        '        self.active.set_sealed();',
+      ],
+    ],
+  },
+  {
+    name: 'a failed sync is forgotten',
+    ...cut('nothing_is_acknowledged_after_a_failed_sync_that_a_power_cut_takes_away'),
+    edits: [
+      [
+        'writer/release.rs',
+        `            self.shared.poison(&error.to_string());
+            return Err(self.shared.poisoned().unwrap_or(error));`,
+        '            return Err(error);',
+      ],
+      [
+        'writer/release.rs',
+        `                self.shared.poison(&error.to_string());
+                self.store_head(false);`,
+        '                self.store_head(false);',
+      ],
+    ],
+  },
+  {
+    name: 'an expected version is not compared',
+    ...core('writer', 'expected_versions_serialize_concurrent_callers'),
+    edits: [
+      [
+        'writer/judge.rs',
+        'if head.satisfies(expected, added) {',
+        'if head.satisfies(expected, added) || added == 0 {',
+      ],
+    ],
+  },
+  {
+    name: 'an index forgets an event',
+    ...core('model', 'a_store_in_memory_answers_like_the_model'),
+    edits: [
+      [
+        'index/tail.rs',
+        '        let fact = push(&mut self.facts, keys.fact, known.fact, local);',
+        '        let fact = push(&mut self.facts, keys.fact, known.fact, if local == 3 { 2 } else { local });',
+      ],
+    ],
+  },
+  {
+    name: 'links are not verified',
+    ...core('damage', 'an_event_that_was_exchanged_does_not_verify'),
+    edits: [
+      [
+        'query/verify.rs',
+        'if link(&previous, &digest) == *record.link {',
+        'if link(&previous, &digest) != crate::chain::GENESIS {',
+      ],
+    ],
+  },
+  {
+    name: 'the mark of a clean close is not taken back',
+    ...core('opening', 'the_first_append_takes_the_clean_mark_back_before_it_writes'),
+    edits: [['writer/sequencer.rs', 'release.get().begin()?;', '']],
+  },
+]
