@@ -1,5 +1,6 @@
 //! The first page of a segment's file.
 
+use super::{ELSEWHERE, NO_HEADER};
 use crate::chain;
 use crate::codec::{Reader, patch, put_u32, put_u64};
 
@@ -41,6 +42,18 @@ pub(crate) enum HeaderPage {
     Newer(String),
     /// Neither.
     Damaged(&'static str),
+}
+
+impl HeaderPage {
+    /// What is wrong with a page that is no usable header.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Zero => NO_HEADER,
+            Self::Damaged(reason) => reason,
+            Self::Newer(reason) => reason,
+            Self::Whole(_) => ELSEWHERE,
+        }
+    }
 }
 
 impl SegmentHeader {

@@ -168,10 +168,8 @@ impl Segment {
         let file = fs.open(&self.path, OpenMode::Read).at(&self.path)?;
         let page = match read_header(&*file, &self.path)? {
             (HeaderPage::Whole(header), page) if header == self.header => page,
-            (HeaderPage::Whole(_), _) => return Err(lost(ELSEWHERE)),
-            (HeaderPage::Zero, _) => return Err(lost(NO_HEADER)),
-            (HeaderPage::Damaged(reason), _) => return Err(lost(reason)),
             (HeaderPage::Newer(reason), _) => return Err(Error::format(&self.path, reason)),
+            (page, _) => return Err(lost(page.reason())),
         };
         let opened = Opened::new(&page, &self.path, file)?;
         if let Some(map) = &opened.map {

@@ -1,6 +1,8 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "each test uses its own share of it")]
 
+pub(crate) mod images;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
