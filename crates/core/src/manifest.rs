@@ -101,6 +101,11 @@ impl Manifest {
         }
     }
 
+    /// Whether bytes are a manifest that this version reads.
+    pub(crate) fn is_whole(bytes: &[u8]) -> bool {
+        Self::decode(bytes).is_ok()
+    }
+
     fn decode(bytes: &[u8]) -> std::result::Result<Self, Unusable> {
         let damaged = Unusable::Damaged;
         let (fields, crc) = bytes

@@ -8,14 +8,24 @@ use crate::fs::{Fs, Kind, OpenMode};
 use crate::head;
 use crate::limits::SEGMENT_MIN_BYTES;
 use crate::manifest::{self, Manifest};
+use crate::repair::DAMAGED;
 use crate::segment::{Found, HEADER_PAGE, HeaderPage, Scanner, Segment, SegmentHeader, file_name};
 use crate::shared::Shared;
 
 use super::{LOCK, TORN};
 
 /// Names that may stand in a directory before a store is made there.
-const OWN_NAMES: [&str; 8] =
-    [LOCK, head::NAME, manifest::NAME, "MANIFEST.tmp", "segments", "runs", TORN, "lost+found"];
+const OWN_NAMES: [&str; 9] = [
+    LOCK,
+    head::NAME,
+    manifest::NAME,
+    "MANIFEST.tmp",
+    "segments",
+    "runs",
+    TORN,
+    DAMAGED,
+    "lost+found",
+];
 
 /// Checks that a directory is a store or may become one. Writes nothing.
 pub(crate) fn survey(fs: &dyn Fs, directory: &Path) -> Result<Option<Manifest>> {

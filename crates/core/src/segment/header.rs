@@ -97,6 +97,14 @@ impl SegmentHeader {
         Self::fields(page).unwrap_or(HeaderPage::Damaged("the header page is cut off"))
     }
 
+    /// The header of a page that holds a usable one.
+    pub(crate) fn decode_whole(page: &[u8]) -> Option<Self> {
+        match Self::decode(page) {
+            HeaderPage::Whole(header) => Some(header),
+            _ => None,
+        }
+    }
+
     fn fields(page: &[u8]) -> Option<HeaderPage> {
         let mut reader = Reader::new(page.get(8..)?);
         let format = reader.u32()?;

@@ -40,18 +40,6 @@ pub(super) fn check_event(
         damage.entities = vec![entity.clone().into_owned()];
         Err(Error::Corrupt { damage: vec![damage] })
     };
-    let previous = match record.back {
-        0 if record.version == 0 => GENESIS,
-        0 => return broken("an event is not the first of its entity, but linked to none"),
-        back => match previous_of(shared, position, back, &entity)? {
-            Previous::Event(version, hash) if version + 1 == record.version => hash,
-            Previous::Lost(position) => {
-                let entity = entity.into_owned();
-                return Ok(Checked { version: record.version, behind: Some((position, entity)) });
-            }
-            _ => return broken("an event's previous event is not the version before it"),
-        },
-    };
     let tags = record.tags().map(|tag| segment.string(tag)).collect::<Result<Vec<_>>>()?;
     let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
     let digest = digester.digest(&Digestible {
@@ -71,6 +59,18 @@ pub(super) fn check_event(
         },
         payload_hash: content_hash(record.payload),
     });
+    let previous = match record.back {
+        0 if record.version == 0 => GENESIS,
+        0 => return broken("an event is not the first of its entity, but linked to none"),
+        back => match previous_of(shared, position, back, &entity)? {
+            Previous::Event(version, hash) if version + 1 == record.version => hash,
+            Previous::Lost(position) => {
+                let entity = entity.into_owned();
+                return Ok(Checked { version: record.version, behind: Some((position, entity)) });
+            }
+            _ => return broken("an event's previous event is not the version before it"),
+        },
+    };
     if link(&previous, &digest) == *record.link {
         Ok(Checked { version: record.version, behind: None })
     } else {
