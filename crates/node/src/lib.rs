@@ -3,9 +3,11 @@
 
 mod buffers;
 mod convert;
+mod links;
 mod opening;
 pub mod point;
 mod read;
+mod repair;
 mod store;
 mod work;
 
