@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::images::{Files, example, open, restored, root, segment, snapshot};
+use common::stopping::StoppingFs;
 use common::{append, event, verify};
 use tetralog_core::fs::Fs;
 use tetralog_core::{
@@ -180,5 +181,48 @@ fn a_store_cut_at_any_length_is_repaired_to_a_beginning_of_itself() {
         let mut cut = files.clone();
         cut.get_mut(&segment(1)).unwrap().truncate(length);
         check(&cut, &events, &format!("cut at {length}"));
+    }
+}
+
+/// Stops a repair after each of its changes; the next repair finishes it.
+#[test]
+fn a_repair_that_is_cut_short_anywhere_is_finished_by_the_next() {
+    let (files, events) = example(200_000);
+    let mut corrected = files.clone();
+    corrected.get_mut(&segment(1)).unwrap()[300_000] ^= 1;
+    let mut cut = files;
+    cut.get_mut(&segment(1)).unwrap()[600_000..604_096].fill(0);
+    for (damaged, all) in [(corrected, true), (cut, false)] {
+        let mut rounds = 0;
+        for changes in 0.. {
+            let fs = Arc::new(restored(&damaged));
+            let stopping = Arc::new(StoppingFs::new(Arc::clone(&fs), changes)) as Arc<dyn Fs>;
+            let host = Arc::new(SystemHost) as Arc<dyn Host>;
+            let stopped = repair_with(&stopping, &host, &root(), false, &Unobserved).is_err();
+            let mut between = Files::new();
+            snapshot(&*fs, &root(), &mut between);
+            let (store, _) = open(&between).unwrap();
+            let whole = store.damage().is_empty();
+            store.close().unwrap();
+            assert!(
+                whole || stopped,
+                "after {changes} changes it is repaired, or known to be damaged"
+            );
+            let (_, after) = repaired(&between, false).unwrap();
+            let (store, _) = open(&after).unwrap();
+            assert!(verify(&store).ok, "after {changes} changes");
+            let kept = common::all(&store).unwrap();
+            assert_eq!(kept, events[..kept.len()], "after {changes} changes");
+            assert_eq!(kept.len() == events.len(), all, "after {changes} changes");
+            assert!(kept.len() >= 4, "what stands before the damage is kept");
+            let aside = between.iter().filter(|(path, _)| path.starts_with(root().join("damaged")));
+            let is_kept = aside.into_iter().any(|(_, bytes)| *bytes == damaged[&segment(1)]);
+            assert!(is_kept || between[&segment(1)] == damaged[&segment(1)], "nothing is gone");
+            rounds += 1;
+            if !stopped {
+                break;
+            }
+        }
+        assert!(rounds > 5, "{rounds}");
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its own share of it")]
 
 pub(crate) mod images;
+pub(crate) mod stopping;
 
 use std::fs;
 use std::path::{Path, PathBuf};
