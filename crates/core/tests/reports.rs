@@ -199,3 +199,23 @@ fn the_only_segment_missing_is_damage() {
         assert_eq!(lost(damage), [(1, Some((0, 1)))]);
     }
 }
+
+/// A mapped file that another process cuts: what is gone must not be touched.
+#[test]
+fn verification_of_a_file_that_is_cut_meanwhile_names_it_and_does_not_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), common::small()).unwrap();
+    let payload = vec![7; 200_000];
+    for n in 0..20 {
+        append(&store, &[event(&format!("e{}", n % 3), "f", &payload)]).unwrap();
+    }
+    store.event(2).unwrap();
+    let files = common::files(directory.path(), ".seg");
+    let file = std::fs::OpenOptions::new().write(true).open(&files[0]).unwrap();
+    file.set_len(300_000).unwrap();
+    let report = verify(&store);
+    assert!(!report.ok);
+    assert_eq!(report.damage[0].segment, 1);
+    assert!(report.damage[0].positions.is_some_and(|(from, _)| from == 1), "{report:?}");
+    store.close().unwrap();
+}

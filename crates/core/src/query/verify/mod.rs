@@ -115,6 +115,9 @@ impl Verification {
     /// Does a slice of the work. The report comes when all is done.
     pub fn step(&mut self) -> Result<Option<VerifyReport>> {
         self.shared.check_open()?;
+        for segment in self.view.segments() {
+            segment.look_for_cut()?;
+        }
         let done = match &mut self.scope {
             Scope::Log { .. } => self.step_log()?,
             Scope::Entity { .. } => self.step_entity()?,
