@@ -3,11 +3,11 @@
 
 mod buffers;
 mod convert;
-mod links;
+pub mod links;
 mod opening;
 pub mod point;
 mod read;
-mod repair;
+pub mod repair;
 mod store;
 mod work;
 
