@@ -1,9 +1,11 @@
 export { clock } from './src/clock.js'
 export { type ErrorCode, type ErrorDetails, TetralogError } from './src/errors.js'
+export { verifyLinks } from './src/links.js'
 export { Store } from './src/store.js'
 export type {
   AppendCondition,
   AppendOptions,
+  BrokenLink,
   ClockInput,
   ClockRange,
   Damage,
@@ -16,6 +18,7 @@ export type {
   EventView,
   ExpectedVersion,
   Filter,
+  LinkReport,
   Match,
   MemoryOptions,
   NewEvent,
@@ -28,6 +31,9 @@ export type {
   Receipt,
   RecordedEvent,
   Recovery,
+  RepairOptions,
+  RepairReport,
+  RepairStep,
   StoreOptions,
   StoreStats,
   VerifyOptions,

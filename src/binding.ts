@@ -89,6 +89,27 @@ interface PointReads {
   versionNow(store: number, entity: string): number
 }
 
+// Functions of no store. `repair` gives a report as JSON.
+interface Tools {
+  repair(path: string, dryRun: boolean, opening: NativeOpening): Promise<string>
+  linkOf(
+    previous: Uint8Array,
+    version: number,
+    recordedUs: number,
+    id: Uint8Array,
+    entity: string,
+    fact: string,
+    scope: string,
+    contentType: string,
+    clock: Uint8Array,
+    tags: string[],
+    metadataKind: number,
+    metadata: Uint8Array,
+    payload: Uint8Array,
+  ): Uint8Array
+}
+
+export const { repair, linkOf } = native as unknown as Tools
 export const { latestNow, eventNow, versionNow } = native as unknown as PointReads
 
 // The generated types are weaker than the contract: promises of unknown, for example.

@@ -21,6 +21,7 @@ import {
 import { describe, wellFormed } from './packer.js'
 import { LogQuery } from './query.js'
 import { PlainReading } from './reading.js'
+import { repair } from './repair.js'
 import { Session, type Slab } from './session.js'
 import { turn } from './turn.js'
 import type {
@@ -40,6 +41,8 @@ import type {
   Receipt,
   RecordedEvent,
   Recovery,
+  RepairOptions,
+  RepairReport,
   StoreOptions,
   StoreStats,
   VerifyOptions,
@@ -185,6 +188,30 @@ export class Store implements AsyncDisposable {
       this.#infoText = text
     }
     return this.#info
+  }
+
+  /**
+   * Repairs a damaged store that nobody has open, or with `dryRun` says what that would do and lose.
+   *
+   * Changed bytes are put right where checksums prove which they are, a lost manifest or seal is
+   * written again; that loses nothing. Where bytes are gone, the log is cut before them: positions
+   * have no gaps. Files that change are kept as they were, in `damaged/` of the store's directory.
+   * What comes out was verified before anything was changed.
+   *
+   * @example
+   * ```ts
+   * import { Store } from 'tetralog'
+   *
+   * const store = await Store.open('./data')
+   * await store.close()
+   * const plan = await Store.repair('./data', { dryRun: true })
+   * console.log(plan.damage.length, plan.lost.events) // 0 0: nothing to do
+   * ```
+   * @throws {TetralogError} ERR_LOCKED if a writer has it open; ERR_FORMAT if it is of a newer
+   * version; ERR_CORRUPT if too little is left; ERR_IO, ERR_DISK_FULL; ERR_INVALID_ARGUMENT.
+   */
+  static async repair(path: string | URL, options?: RepairOptions): Promise<RepairReport> {
+    return repair(directoryOf(path), options)
   }
 
   /** A UUID made with the store: keep it beside every checkpoint. */

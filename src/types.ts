@@ -335,6 +335,71 @@ export interface VerifyOptions {
     | undefined
 }
 
+/** An event whose link does not hold. */
+export interface BrokenLink {
+  readonly position: number
+  readonly version: number
+  readonly entity: string
+  /** In words. */
+  readonly reason: string
+}
+
+/** What checking the chains of exported events found. */
+export interface LinkReport {
+  readonly ok: boolean
+  /** Events that were checked, and how many entities they are of. */
+  readonly events: number
+  readonly entities: number
+  /** The first 1000 events whose links do not hold. */
+  readonly broken: readonly BrokenLink[]
+}
+
+export interface RepairOptions {
+  /** Only says what would be done and lost. */
+  readonly dryRun?: boolean | undefined
+  /** Aborted before the first change, nothing is changed and the call rejects with `signal.reason`. */
+  readonly signal?: AbortSignal | undefined
+  /** While the store is read and verified, as often as that takes: `share` begins again each time. */
+  readonly onProgress?: ((progress: OpenProgress) => void) | undefined
+}
+
+/** One thing that a repair does. */
+export interface RepairStep {
+  /**
+   * `correct`: changed bytes are put right, as checksums prove. `seal`, `manifest`: it is written again from
+   * what is whole. None of these loses anything. `cut`: the log ends here from now on; `remove`: the file
+   * goes, because it stands behind the cut.
+   */
+  readonly action: 'correct' | 'seal' | 'manifest' | 'cut' | 'remove'
+  /** Its name within the store's directory. */
+  readonly file: string
+  /** Number of the segment; 0 is the manifest. */
+  readonly segment: number
+  /** Where in the file it begins. */
+  readonly offset: number
+  /** Bytes that are written again; 0 of what is cut or removed. */
+  readonly length: number
+}
+
+/** What a repair did and lost, or would do and lose. */
+export interface RepairReport {
+  readonly dryRun: boolean
+  /** Everything that was damaged. */
+  readonly damage: readonly Damage[]
+  /** Empty if nothing was damaged. */
+  readonly steps: readonly RepairStep[]
+  /** Events of the store afterwards. */
+  readonly events: number
+  readonly lost: {
+    readonly events: number
+    /** How many of these are whole, but stand behind what is not: in the files kept aside. */
+    readonly whole: number
+    readonly positions?: { readonly from: number; readonly to: number }
+  }
+  /** The directory in which the files are kept as they were, if any were changed. */
+  readonly kept: string | undefined
+}
+
 export interface VerifyReport {
   readonly ok: boolean
   readonly events: number

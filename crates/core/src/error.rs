@@ -29,10 +29,13 @@ impl fmt::Display for Expected {
     }
 }
 
+/// What stands for the MANIFEST in [`Damage::segment`]: segments count from 1.
+pub(crate) const MANIFEST: u64 = 0;
+
 /// A damaged stretch of the log: never cut, never skipped in silence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// Number of the segment.
+    /// Number of the segment; 0 is the MANIFEST.
     pub segment: u64,
     /// First damaged byte within the segment's file.
     pub offset: u64,
@@ -173,7 +176,11 @@ pub enum Error {
         message: String,
     },
     /// No space is left.
-    #[error("no space left for {}; nothing was written; free space and append again", path.display())]
+    #[error(
+        "no space left for {}, or a quota or a limit on the size of files is reached; nothing was written; \
+         make room and append again",
+        path.display()
+    )]
     DiskFull {
         /// The file that could not be allocated.
         path: PathBuf,
@@ -248,7 +255,7 @@ impl Error {
     /// Wraps an I/O error; a full disk gets its own kind.
     pub fn io(path: &Path, error: &io::Error) -> Self {
         let code = error.raw_os_error();
-        if error.kind() == io::ErrorKind::StorageFull || code == Some(122) {
+        if error.kind() == io::ErrorKind::StorageFull || matches!(code, Some(EFBIG | EDQUOT)) {
             return Self::DiskFull { path: path.to_owned() };
         }
         Self::Io { path: path.to_owned(), errno: errno_name(error), message: error.to_string() }
@@ -274,10 +281,15 @@ impl<T> AtPath<T> for io::Result<T> {
     }
 }
 
+/// The file would be larger than the process or the file system allows; the user's quota is used up.
+const EFBIG: i32 = 27;
+const EDQUOT: i32 = 122;
+
 /// Linux's names of the errors that files and directories give.
 fn errno_name(error: &io::Error) -> String {
     let Some(code) = error.raw_os_error() else {
-        return format!("{:?}", error.kind());
+        return if error.kind() == io::ErrorKind::UnexpectedEof { "EIO" } else { "UNKNOWN" }
+            .to_owned();
     };
     let name = match code {
         1 => "EPERM",
@@ -297,7 +309,6 @@ fn errno_name(error: &io::Error) -> String {
         23 => "ENFILE",
         24 => "EMFILE",
         26 => "ETXTBSY",
-        27 => "EFBIG",
         28 => "ENOSPC",
         30 => "EROFS",
         36 => "ENAMETOOLONG",
@@ -305,33 +316,48 @@ fn errno_name(error: &io::Error) -> String {
         40 => "ELOOP",
         95 => "EOPNOTSUPP",
         116 => "ESTALE",
-        122 => "EDQUOT",
         _ => return format!("E{code}"),
     };
     name.to_owned()
 }
 
 fn describe_damage(damage: &[Damage]) -> String {
-    let parts: Vec<String> = damage
-        .iter()
-        .take(3)
-        .map(|d| {
-            let positions = d.positions.map_or_else(String::new, |(from, to)| {
-                format!(
-                    ", positions {from} to {to} cannot be read, the next whole one is {}",
-                    to + 1
-                )
-            });
-            format!(
-                "segment {}, bytes {} to {}: {}{positions}",
-                d.segment,
-                d.offset,
-                d.offset + d.length,
-                d.reason
-            )
-        })
-        .collect();
+    let mut parts: Vec<String> = damage.iter().take(3).map(describe).collect();
+    if damage.len() > 3 {
+        parts.push(format!("and {} more", damage.len() - 3));
+    }
+    if let Some(next) = behind(damage) {
+        parts.push(format!("reading can go on from position {next}"));
+    }
     parts.join("; ")
+}
+
+fn describe(damage: &Damage) -> String {
+    let Damage { segment, offset, length, reason, positions, .. } = damage;
+    let place = match (*segment, *length) {
+        (MANIFEST, _) => "MANIFEST".to_owned(),
+        (_, 0) => format!("segment {segment}, from byte {offset}"),
+        _ => format!("segment {segment}, bytes {offset} to {}", offset + length - 1),
+    };
+    let lost = match positions {
+        Some((from, to)) if from == to => format!(", position {from} cannot be read"),
+        Some((from, to)) => format!(", positions {from} to {to} cannot be read"),
+        None => String::new(),
+    };
+    format!("{place}: {reason}{lost}")
+}
+
+/// The position behind the first of the lost ones and those that follow it without a gap.
+fn behind(damage: &[Damage]) -> Option<u64> {
+    let mut lost: Vec<_> = damage.iter().filter_map(|damage| damage.positions).collect();
+    lost.sort_unstable();
+    let mut next = lost.first()?.0;
+    for (from, to) in lost {
+        if from <= next {
+            next = next.max(to + 1);
+        }
+    }
+    Some(next)
 }
 
 /// The canonical text form of a UUID.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::error::{Error, Result};
+use crate::error::{AtPath, Damage, Error, Result};
 use crate::fs::{OpenMode, patience, residency};
 use crate::head::{Head, HeadPage};
 use crate::index::{IndexFile, Part, Scanned, Tail, follow_frames};
-use crate::segment::{HEADER_PAGE, Segment};
+use crate::segment::{HEADER_PAGE, HeaderPage, MISSING, Segment};
 use crate::shared::Shared;
 use crate::upkeep::load_directory;
 use crate::writer::Start;
@@ -115,7 +115,10 @@ impl Place {
                 if live {
                     break;
                 }
-                self.next_segment(shared)?;
+                self.next_segment(shared, head)?;
+                if self.stopped {
+                    break;
+                }
                 continue;
             }
             let limit = if live { head.offset } else { self.active.file_length()? };
@@ -128,7 +131,9 @@ impl Place {
             self.next_position = scanned.next_position;
             if let Some(reason) = scanned.stop {
                 self.stopped = true;
-                shared.report(&[self.active.damage(scanned.end, limit - scanned.end, reason)]);
+                let mut damage = self.active.damage(scanned.end, limit - scanned.end, reason);
+                damage.positions = self.lost_up_to(head);
+                shared.report(&[damage]);
                 break;
             }
             if scanned.sealed {
@@ -162,13 +167,42 @@ impl Place {
         shared.change_layout(|layout| layout.parts.push(Part::Tail(tail)));
     }
 
-    fn next_segment(&mut self, shared: &Shared) -> Result<()> {
-        let path = shared.segment_path(self.active.header.number + 1);
-        let segment = match Segment::open(&*shared.fs, &path, OpenMode::Read)? {
-            Ok(segment) => Arc::new(segment),
-            Err(page) => {
-                let reason = format!("the next segment cannot be followed: {page:?}");
-                return Err(Error::Format { path, reason });
+    /// What is published and was not taken up.
+    fn lost_up_to(&self, head: &Head) -> Option<(u64, u64)> {
+        (head.next_position > self.next_position)
+            .then(|| (self.next_position, head.next_position - 1))
+    }
+
+    /// Ends the following before a segment that cannot be read.
+    fn stop(&mut self, shared: &Shared, segment: u64, reason: &str, head: &Head) {
+        self.stopped = true;
+        shared.report(&[Damage {
+            segment,
+            offset: 0,
+            length: HEADER_PAGE,
+            reason: reason.to_owned(),
+            positions: self.lost_up_to(head),
+            entities: Vec::new(),
+        }]);
+    }
+
+    /// Goes on in the next segment, which is in use.
+    fn next_segment(&mut self, shared: &Shared, head: &Head) -> Result<()> {
+        let number = self.active.header.number + 1;
+        let path = shared.segment_path(number);
+        let there = shared.fs.kind(&path).at(&path)?.is_some();
+        let opened =
+            there.then(|| Segment::open(&*shared.fs, &path, OpenMode::Read)).transpose()?;
+        let segment = match opened {
+            Some(Ok(segment)) => Arc::new(segment),
+            Some(Err(HeaderPage::Newer(reason))) => return Err(Error::format(&path, reason)),
+            None => {
+                self.stop(shared, number, MISSING, head);
+                return Ok(());
+            }
+            Some(Err(page)) => {
+                self.stop(shared, number, page.reason(), head);
+                return Ok(());
             }
         };
         segment.advance(HEADER_PAGE);

@@ -45,6 +45,7 @@ mod progress;
 mod query;
 mod record;
 mod recovery;
+mod repair;
 mod segment;
 mod shared;
 mod store;
@@ -65,6 +66,7 @@ pub use query::{
     VerifyProgress, VerifyReport,
 };
 pub use recovery::Recovery;
+pub use repair::{Action, RepairReport, RepairStep, repair, repair_with};
 pub use store::{Store, StoreStats};
 pub use submission::{AppendOptions, Condition, Durability, SubmissionBuilder, set_length};
 pub use writer::{Outcome, OutcomeSink, Receipt};

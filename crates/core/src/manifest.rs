@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::codec::{Reader, put_u32, put_u64};
-use crate::error::{AtPath, Error, Result};
+use crate::error::{AtPath, Damage, Error, MANIFEST, Result};
 use crate::fs::{self, Fs, OpenMode};
 use crate::segment::FORMAT;
 
@@ -27,6 +27,32 @@ pub(crate) struct Manifest {
     pub(crate) segments: Vec<(u64, u64)>,
     /// Set by a newer version that older ones may read, but not write to.
     pub(crate) read_only: bool,
+}
+
+/// Why bytes are no manifest.
+#[derive(Debug)]
+enum Unusable {
+    Damaged(&'static str),
+    Newer(String),
+}
+
+/// The error of a store whose manifest cannot be read, or is not there.
+pub(crate) fn damaged(length: u64, reason: &str) -> Error {
+    let damage = Damage {
+        segment: MANIFEST,
+        offset: 0,
+        length,
+        reason: format!("{reason}; Store.repair() writes it again from the segments"),
+        positions: None,
+        entities: Vec::new(),
+    };
+    Error::Corrupt { damage: vec![damage] }
+}
+
+/// Whether a directory has files of segments.
+fn holds_segments(file_system: &dyn Fs, directory: &Path) -> bool {
+    let names = file_system.list(&directory.join("segments")).unwrap_or_default();
+    names.iter().any(|name| Path::new(name).extension().is_some_and(|ending| ending == "seg"))
 }
 
 impl Manifest {
@@ -61,27 +87,44 @@ impl Manifest {
         let file = file_system.open(&path, OpenMode::Read).at(&path)?;
         let limit = FIXED_LEN as u64 + SEGMENTS_MAX * ROW_LEN as u64;
         let bytes = fs::read_all(&*file, limit).at(&path)?;
-        Self::decode(&bytes, &path).map(Some)
+        match Self::decode(&bytes) {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(Unusable::Newer(reason)) => Err(Error::format(&path, reason)),
+            Err(Unusable::Damaged(reason)) if holds_segments(file_system, directory) => {
+                Err(damaged(bytes.len() as u64, reason))
+            }
+            Err(Unusable::Damaged(reason)) => {
+                let reason =
+                    format!("{reason}, and there are no segments: this is no Tetralog store");
+                Err(Error::format(&path, reason))
+            }
+        }
     }
 
-    fn decode(bytes: &[u8], path: &Path) -> Result<Self> {
-        let damaged = |reason: &str| Error::format(path, format!("the manifest {reason}"));
-        let (fields, crc) =
-            bytes.split_last_chunk::<4>().ok_or_else(|| damaged("is shorter than it can be"))?;
+    /// Whether bytes are a manifest that this version reads.
+    pub(crate) fn is_whole(bytes: &[u8]) -> bool {
+        Self::decode(bytes).is_ok()
+    }
+
+    fn decode(bytes: &[u8]) -> std::result::Result<Self, Unusable> {
+        let damaged = Unusable::Damaged;
+        let (fields, crc) = bytes
+            .split_last_chunk::<4>()
+            .ok_or(damaged("the manifest is shorter than it can be"))?;
         if fields.get(..8) != Some(&MAGIC[..]) {
-            return Err(damaged("does not start with the magic bytes: this is no Tetralog store"));
+            return Err(damaged("the manifest does not start with the magic bytes"));
         }
         if crate::checksum::plain(fields) != u32::from_le_bytes(*crc) {
-            return Err(damaged("does not match its CRC; restore it from a backup of this store"));
+            return Err(damaged("the manifest does not match its CRC"));
         }
         let mut reader = Reader::new(fields.get(8..).unwrap_or_default());
         let (format, _length) = (reader.u32().unwrap_or(0), reader.u32());
         let (incompatible, read_compatible) =
             (reader.u64().unwrap_or(0), reader.u64().unwrap_or(0));
         if format != FORMAT || incompatible != 0 {
-            return Err(damaged(&format!(
-                "is of format {format}, features 0x{incompatible:x}; this version reads format {FORMAT}: \
-                 open the store with a newer version"
+            return Err(Unusable::Newer(format!(
+                "the manifest is of format {format}, features 0x{incompatible:x}; this version reads \
+                 format {FORMAT}: open the store with a newer version"
             )));
         }
         let manifest = (|| {
@@ -101,7 +144,7 @@ impl Manifest {
             let read_only = read_compatible != 0;
             Some(Self { store_id, generation, created_us, segments, read_only })
         })();
-        manifest.ok_or_else(|| damaged("has a length that does not fit its contents"))
+        manifest.ok_or(damaged("the manifest has a length that does not fit its contents"))
     }
 
     /// Replaces the manifest of the store in `directory`.
@@ -128,7 +171,7 @@ mod tests {
     #[test]
     fn a_manifest_reads_back_as_written() {
         let bytes = manifest().encode();
-        assert_eq!(Manifest::decode(&bytes, Path::new("M")).unwrap(), manifest());
+        assert_eq!(Manifest::decode(&bytes).unwrap(), manifest());
     }
 
     #[test]
@@ -137,8 +180,8 @@ mod tests {
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1;
-            assert!(Manifest::decode(&flipped, Path::new("M")).is_err(), "byte {at}");
-            assert!(Manifest::decode(&bytes[..at], Path::new("M")).is_err(), "cut at {at}");
+            assert!(Manifest::decode(&flipped).is_err(), "byte {at}");
+            assert!(Manifest::decode(&bytes[..at]).is_err(), "cut at {at}");
         }
     }
 }

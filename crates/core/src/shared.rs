@@ -59,6 +59,14 @@ impl Layout {
     }
 }
 
+/// Whether two damages name a position that both have lost.
+fn overlap(one: &Damage, other: &Damage) -> bool {
+    let (Some((first, last)), Some((from, to))) = (one.positions, other.positions) else {
+        return false;
+    };
+    first <= to && from <= last
+}
+
 /// Whether the positions of one damage are among those of another of its segment.
 fn covers(known: &Damage, damage: &Damage) -> bool {
     known.segment == damage.segment
@@ -182,7 +190,8 @@ impl Shared {
     pub(crate) fn report(&self, found: &[Damage]) {
         let mut known = self.damage.lock();
         for damage in found {
-            if damage.length == 0 && known.iter().any(|known| covers(known, damage)) {
+            let named = |known: &Damage| covers(known, damage) || overlap(known, damage);
+            if damage.length == 0 && known.iter().any(named) {
                 continue;
             }
             let placed = damage.length > 0;
@@ -192,6 +201,9 @@ impl Shared {
             match known.iter_mut().find(same) {
                 Some(known) => {
                     known.positions = known.positions.or(damage.positions);
+                    if known.entities.is_empty() {
+                        known.entities.clone_from(&damage.entities);
+                    }
                 }
                 None => known.push(damage.clone()),
             }
@@ -199,12 +211,23 @@ impl Shared {
         self.damaged.store(!known.is_empty(), Ordering::Release);
     }
 
-    /// Notes damage that an error tells of, and hands the error on.
+    /// Notes damage that an error tells of, and hands the error on: with what is known of the places where
+    /// it only says which positions are lost.
     pub(crate) fn noting(&self, error: Error) -> Error {
-        if let Error::Corrupt { damage } = &error {
-            self.report(damage);
-        }
-        error
+        let Error::Corrupt { damage } = error else { return error };
+        self.report(&damage);
+        let known = self.damage();
+        let placed = |lost: Damage| {
+            let same = known.iter().filter(|known| known.length > 0 && overlap(known, &lost));
+            let same: Vec<Damage> = same
+                .map(|known| Damage {
+                    entities: [&known.entities[..], &lost.entities[..]].concat(),
+                    ..known.clone()
+                })
+                .collect();
+            if lost.length > 0 || same.is_empty() { vec![lost] } else { same }
+        };
+        Error::Corrupt { damage: damage.into_iter().flat_map(placed).collect() }
     }
 
     pub(crate) fn poison(&self, reason: &str) {

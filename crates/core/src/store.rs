@@ -202,6 +202,17 @@ impl Store {
         }
     }
 
+    /// Opens for reading what is there at this moment, damaged or not.
+    pub(crate) fn open_as_is(
+        fs: &Arc<dyn Fs>,
+        host: &Arc<dyn Host>,
+        directory: &Path,
+        options: &StoreOptions,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        Self::try_open_reader(fs, host, directory, options, &Watch::new(progress))
+    }
+
     fn try_open_reader(
         fs: &Arc<dyn Fs>,
         host: &Arc<dyn Host>,

@@ -315,12 +315,7 @@ impl View {
 
     /// The error for a position whose record is lost: names all lost positions from there on.
     pub(crate) fn hole(&self, position: u64) -> Error {
-        let next_part = self.parts().partition_point(|part| part.base() <= position);
-        let next = self.parts().get(next_part).map_or(self.end, Part::base);
-        let mut last = position;
-        while last + 1 < next && self.is_lost(last + 1) {
-            last += 1;
-        }
+        let last = self.whole_from(position + 1) - 1;
         let damage = Damage {
             segment: self.segment_of(position),
             offset: 0,
@@ -332,11 +327,34 @@ impl View {
         Error::Corrupt { damage: vec![damage] }
     }
 
-    fn is_lost(&self, position: u64) -> bool {
-        match self.locate(position).and_then(|(nth, local)| Some((self.parts().get(nth)?, local))) {
-            Some((part, local)) => matches!(part.offset(local), Ok(None)),
-            None => true,
+    /// The first position from one on that is not lost, or the view's end.
+    fn whole_from(&self, position: u64) -> u64 {
+        let mut next = position;
+        while next < self.end {
+            let Some((nth, local)) = self.locate(next) else {
+                let behind = self.parts().iter().map(Part::base).find(|base| *base > next);
+                next = behind.unwrap_or(self.end).min(self.end);
+                continue;
+            };
+            let holes = self.parts().get(nth).map(Part::holes).unwrap_or_default();
+            let lost = (local..=u32::MAX).take_while(|local| holes.contains(*local)).count();
+            if lost == 0 {
+                break;
+            }
+            next += lost as u64;
         }
+        next.min(self.end).max(position)
+    }
+
+    /// The last lost position before one.
+    pub(crate) fn last_hole(&self, before: u64) -> Option<u64> {
+        let gaps = self.gaps().into_iter().map(|(first, last)| first..last + 1);
+        let holes = self.parts().iter().flat_map(|part| {
+            let base = part.base();
+            part.holes().into_iter().map(move |local| base + u64::from(local)).map(|at| at..at + 1)
+        });
+        let lost = gaps.chain(holes).filter(|lost| lost.start < before);
+        lost.map(|lost| lost.end.min(before) - 1).max()
     }
 
     /// The segment that holds a position, or should: the one before the next that is there.

@@ -4,74 +4,15 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use common::images::{Files, example, open, root, segment, snapshot};
 use common::{append, event, small, verify};
-use tetralog_core::fs::{Fs, Kind, MemoryFs, OpenMode};
+use tetralog_core::fs::{Fs, MemoryFs, OpenMode};
 use tetralog_core::{
-    Batch, BatchEvent, Error, NewEvent, ReadSpec, Result, Store, StoreOptions, Subject, SystemHost,
+    Batch, BatchEvent, Error, NewEvent, ReadSpec, Store, StoreOptions, Subject, SystemHost,
 };
-
-type Files = BTreeMap<PathBuf, Vec<u8>>;
-
-fn root() -> PathBuf {
-    PathBuf::from("/store")
-}
-
-fn open(files: &Files) -> Result<(Store, Arc<MemoryFs>)> {
-    let fs = Arc::new(MemoryFs::default());
-    for (path, bytes) in files {
-        fs.create_dir_all(path.parent().unwrap()).unwrap();
-        let file = fs.open(path, OpenMode::Create).unwrap();
-        file.allocate(bytes.len() as u64).unwrap();
-        let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
-        file.write_at(&bytes[..used], 0).unwrap();
-    }
-    let host = Arc::new(SystemHost);
-    Ok((Store::open_with(Arc::clone(&fs) as Arc<dyn Fs>, host, root(), small())?, fs))
-}
-
-fn snapshot(fs: &dyn Fs, directory: &Path, files: &mut Files) {
-    for name in fs.list(directory).unwrap() {
-        let path = directory.join(&name);
-        if fs.kind(&path).unwrap() == Some(Kind::Directory) {
-            snapshot(fs, &path, files);
-        } else {
-            let file = fs.open(&path, OpenMode::Read).unwrap();
-            let mut bytes = vec![0; file.length().unwrap() as usize];
-            file.read_at(&mut bytes, 0).unwrap();
-            files.insert(path, bytes);
-        }
-    }
-}
-
-/// A store of two segments, closed in order, with all kinds of events.
-fn example(big: usize) -> (Files, Vec<BatchEvent>) {
-    let (store, fs) = open(&Files::new()).unwrap();
-    let payload = vec![7; big];
-    for n in 0..6_u8 {
-        let name = format!("entity:{}", n % 3);
-        let tagged = NewEvent {
-            tags: vec!["red", "green"],
-            scope: "org:a/team:b",
-            clock: Some(&[n]),
-            id: Some([n + 1; 16]),
-            ..event(&name, "happened", b"small")
-        };
-        append(
-            &store,
-            &[tagged, NewEvent { id: Some([n + 101; 16]), ..event("other", "fact", &payload) }],
-        )
-        .unwrap();
-    }
-    let events = common::all(&store).unwrap();
-    store.close().unwrap();
-    let mut files = Files::new();
-    snapshot(&*fs, &root(), &mut files);
-    (files, events)
-}
 
 /// Reads what can be read: in order, and event by event.
 fn check(store: &Store, events: &[BatchEvent], what: &str) {
@@ -135,10 +76,6 @@ fn flip_and_check(files: &Files, events: &[BatchEvent], path: &Path, at: usize, 
             assert!(matches!(error.code(), "ERR_FORMAT" | "ERR_CORRUPT"), "{what}: {error}");
         }
     }
-}
-
-fn segment(number: u64) -> PathBuf {
-    root().join(format!("segments/{number:010}.seg"))
 }
 
 #[test]
@@ -227,7 +164,7 @@ fn a_missing_or_shortened_segment_is_named() {
                 assert!(!store.damage().is_empty(), "segment {number}");
                 assert!(store.is_read_only());
             }
-            Err(error) => assert_eq!(error.code(), "ERR_FORMAT"),
+            Err(error) => assert_eq!(error.code(), "ERR_CORRUPT"),
         }
         for cut in (0..files[&segment(number)].len()).step_by(65_521) {
             let mut shortened = files.clone();
@@ -272,7 +209,7 @@ fn swapped_segments_are_refused_as_damage() {
     files.insert(segment(1), two);
     match open(&files) {
         Ok((store, _)) => check(&store, &events, "swapped"),
-        Err(error) => assert_eq!(error.code(), "ERR_FORMAT"),
+        Err(error) => assert_eq!(error.code(), "ERR_CORRUPT"),
     }
 }
 
@@ -483,7 +420,7 @@ fn a_lost_manifest_is_never_taken_for_a_new_store() {
     for mut damaged in [files, newer, second_only] {
         damaged.remove(&root().join("MANIFEST"));
         let error = open(&damaged).map(|_| ()).unwrap_err();
-        assert_eq!(error.code(), "ERR_FORMAT", "{error}");
+        assert_eq!(error.code(), "ERR_CORRUPT", "{error}");
     }
 }
 
@@ -567,7 +504,11 @@ fn a_creation_that_was_cut_short_can_be_repeated() {
     assert!(verify(&store).ok);
     file[5000] = 1;
     let error = open(&Files::from([(segment(1), file)])).unwrap_err();
-    assert_eq!(error.code(), "ERR_FORMAT", "with frames, it is a store that has lost its manifest");
+    assert_eq!(
+        error.code(),
+        "ERR_CORRUPT",
+        "with frames, it is a store that has lost its manifest"
+    );
 }
 
 /// HEAD names a segment that cannot be read: then the last one that can be is not where the log ends, and

@@ -116,6 +116,16 @@ fn an_explanation_names_the_access_and_the_records_that_it_took() {
     let many = explain(Filter { fact, ..Filter::default() });
     assert!(many.plan.starts_with("bitmaps of fact in "), "{}", many.plan);
     assert_eq!(many.records_touched, u64::from(EVENTS) / 4);
+    let by_clock = ReadSpec {
+        order: Order::Clock,
+        ..ReadSpec::new(Subject::Query(vec![Filter {
+            fact: Some(vec!["fact0".to_owned()]),
+            ..Filter::default()
+        }]))
+    };
+    let by_clock = store.read(by_clock).unwrap().explain().unwrap();
+    assert!(by_clock.plan.starts_with("zone map in order of clocks"), "{}", by_clock.plan);
+    assert!(by_clock.records_touched > u64::from(EVENTS) / 4, "their clocks were read first");
     let everything = store.read(ReadSpec::new(Subject::All)).unwrap().explain().unwrap();
     assert_eq!(everything.plan, "the log in order, event by event");
     assert_eq!(everything.records_touched, u64::from(EVENTS));

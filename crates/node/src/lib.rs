@@ -3,9 +3,11 @@
 
 mod buffers;
 mod convert;
+pub mod links;
 mod opening;
 pub mod point;
 mod read;
+pub mod repair;
 mod store;
 mod work;
 

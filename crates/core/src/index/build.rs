@@ -162,6 +162,7 @@ impl Scan<'_> {
         max_bytes: u64,
     ) -> Result<Scanned> {
         let segment = self.segment;
+        segment.look_for_cut()?;
         let mut scanner = Scanner::new(segment, start, self.limit);
         let mut sum = Scanned::none(start, tail.base() + u64::from(tail.count()));
         loop {

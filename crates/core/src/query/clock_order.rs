@@ -95,6 +95,8 @@ pub(super) struct ClockOrder {
     /// Events to select in the next pass.
     most: usize,
     finished: bool,
+    /// Records read to select.
+    touched: u64,
     /// In the order of a pass: zones before this one, of this part, hold nothing that is to come.
     done: (usize, usize),
 }
@@ -110,6 +112,7 @@ impl ClockOrder {
             selected: Vec::new().into_iter(),
             most: FIRST_SELECTION,
             finished: false,
+            touched: 0,
             done: (0, 0),
         };
         if let Some(position) = spec.from.or(spec.after) {
@@ -119,6 +122,7 @@ impl ClockOrder {
                 return Ok(order);
             }
             let clock = view.with_record(position, |_, record| Ok(Clock::new(record.clock)))?;
+            order.touched += 1;
             order.last = Some((clock, position));
         }
         Ok(order)
@@ -126,6 +130,10 @@ impl ClockOrder {
 
     pub(super) fn filters(&self) -> &[Filter] {
         &self.filters
+    }
+
+    pub(super) fn touched(&self) -> u64 {
+        self.touched
     }
 
     pub(super) fn next(&mut self, view: &View, interrupt: &Interrupt) -> Result<Option<Hit>> {
@@ -309,6 +317,7 @@ impl<'a, R: Ord, F: Fn(Key) -> R> Pass<'a, R, F> {
         let matches = visited.matches(&self.order.filters)?;
         for local in matches.all.range(events).filter(|local| !matches.apart.contains(*local)) {
             let record = record_of(part, local)?;
+            self.order.touched += 1;
             if matches.maybe.contains(local) && !matches_found(&record, &self.order.filters)? {
                 continue;
             }
@@ -350,10 +359,12 @@ impl<'a, R: Ord, F: Fn(Key) -> R> Pass<'a, R, F> {
         interrupt.check()?;
         let (nth, part) = (visited.nth, visited.part);
         let matches = visited.matches(&self.order.filters)?;
-        let wanted = matches.all.contains(local)
-            && (!matches.maybe.contains(local)
-                || matches_found(&record_of(part, local)?, &self.order.filters)?);
-        if wanted {
+        if !matches.all.contains(local) {
+            return Ok(());
+        }
+        let check = matches.maybe.contains(local);
+        self.order.touched += u64::from(check);
+        if !check || matches_found(&record_of(part, local)?, &self.order.filters)? {
             self.keep((Clock::new(clock), part.base() + u64::from(local)), nth, local);
         }
         Ok(())

@@ -95,6 +95,14 @@ impl Plan {
         }
     }
 
+    /// Records read so far to find events, and in what order.
+    pub(super) fn touched(&self) -> u64 {
+        match self {
+            Self::Clock(order) => order.touched(),
+            _ => 0,
+        }
+    }
+
     /// In words. Of a search it tells how the parts were searched so far, so it is asked at the end.
     pub(super) fn describe(&self) -> String {
         match self {

@@ -220,7 +220,8 @@ impl Read {
                 running.touched += u64::from(!hit.check);
             }
             let plan = running.plan.describe();
-            Ok(Explanation { plan, records_touched: running.touched })
+            let records_touched = running.touched + running.plan.touched();
+            Ok(Explanation { plan, records_touched })
         })
     }
 

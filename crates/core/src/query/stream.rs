@@ -151,7 +151,12 @@ impl Stream {
 
     /// The error for a version that cannot be read.
     fn lost(&self, view: &View, version: u64) -> Error {
-        let mut error = view.hole(view.first_hole(0).unwrap_or(0));
+        let hole = if self.backwards {
+            view.last_hole(self.last.unwrap_or(view.end()))
+        } else {
+            view.first_hole(self.last.map_or(0, |last| last + 1))
+        };
+        let mut error = view.hole(hole.or_else(|| view.first_hole(0)).unwrap_or(0));
         if let Error::Corrupt { damage } = &mut error {
             for one in damage {
                 one.reason = format!("version {version} of an entity is damaged or missing");

@@ -1,5 +1,6 @@
 //! The first page of a segment's file.
 
+use super::{ELSEWHERE, NO_HEADER};
 use crate::chain;
 use crate::codec::{Reader, patch, put_u32, put_u64};
 
@@ -43,6 +44,18 @@ pub(crate) enum HeaderPage {
     Damaged(&'static str),
 }
 
+impl HeaderPage {
+    /// What is wrong with a page that is no usable header.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Zero => NO_HEADER,
+            Self::Damaged(reason) => reason,
+            Self::Newer(reason) => reason,
+            Self::Whole(_) => ELSEWHERE,
+        }
+    }
+}
+
 impl SegmentHeader {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_PAGE as usize);
@@ -78,10 +91,20 @@ impl SegmentHeader {
         if page.get(..8) != Some(&MAGIC[..]) {
             return HeaderPage::Damaged("the header page does not start with the magic bytes");
         }
-        if crate::codec::u32_at(page, end) != crate::checksum::plain(page.get(..end).unwrap_or_default()) {
+        if crate::codec::u32_at(page, end)
+            != crate::checksum::plain(page.get(..end).unwrap_or_default())
+        {
             return HeaderPage::Damaged("the header page does not match its CRC");
         }
         Self::fields(page).unwrap_or(HeaderPage::Damaged("the header page is cut off"))
+    }
+
+    /// The header of a page that holds a usable one.
+    pub(crate) fn decode_whole(page: &[u8]) -> Option<Self> {
+        match Self::decode(page) {
+            HeaderPage::Whole(header) => Some(header),
+            _ => None,
+        }
     }
 
     fn fields(page: &[u8]) -> Option<HeaderPage> {

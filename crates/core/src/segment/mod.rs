@@ -54,6 +54,8 @@ pub(crate) struct Segment {
     /// Bytes that hold whole frames; grows while the segment is active.
     end: AtomicU64,
     sealed: AtomicBool,
+    /// The file became shorter than it was when it was mapped: touching what is gone would end the process.
+    cut: AtomicBool,
 }
 
 /// Reads what stands where a header page should.
@@ -134,6 +136,7 @@ impl Segment {
             put_off: None,
             end: AtomicU64::new(HEADER_PAGE),
             sealed: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
         }
     }
 
@@ -168,10 +171,8 @@ impl Segment {
         let file = fs.open(&self.path, OpenMode::Read).at(&self.path)?;
         let page = match read_header(&*file, &self.path)? {
             (HeaderPage::Whole(header), page) if header == self.header => page,
-            (HeaderPage::Whole(_), _) => return Err(lost(ELSEWHERE)),
-            (HeaderPage::Zero, _) => return Err(lost(NO_HEADER)),
-            (HeaderPage::Damaged(reason), _) => return Err(lost(reason)),
             (HeaderPage::Newer(reason), _) => return Err(Error::format(&self.path, reason)),
+            (page, _) => return Err(lost(page.reason())),
         };
         let opened = Opened::new(&page, &self.path, file)?;
         if let Some(map) = &opened.map {
@@ -231,6 +232,16 @@ impl Segment {
         self.file()?.length().at(&self.path)
     }
 
+    /// Looks whether somebody has cut the file, if it is open: from then on it is read by read calls.
+    pub(crate) fn look_for_cut(&self) -> Result<()> {
+        if let Some(opened) = self.opened.if_open()
+            && opened.file.length().at(&self.path)? < self.end()
+        {
+            self.cut.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     pub(crate) fn is_sealed(&self) -> bool {
         self.sealed.load(Ordering::Acquire)
     }
@@ -244,15 +255,19 @@ impl Segment {
         let Some(end) = offset.checked_add(length as u64).filter(|end| *end <= self.end()) else {
             return Ok(None);
         };
-        if let Some(map) = &self.opened()?.map {
+        if let Some(map) = &self.opened()?.map
+            && !self.cut.load(Ordering::Relaxed)
+        {
             let range = offset as usize..end as usize;
             map.ready(&range)?;
             return Ok(map.get(range).map(Cow::Borrowed));
         }
         patience::spend(length)?;
         let mut copy = vec![0; length];
-        read_exact_at(self.file()?, &mut copy, offset).at(&self.path)?;
-        Ok(Some(Cow::Owned(copy)))
+        match read_exact_at(self.file()?, &mut copy, offset) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+            read => read.at(&self.path).map(|()| Some(Cow::Owned(copy))),
+        }
     }
 
     /// Starts reading a range from the disk, if it is not in memory, without waiting for it.

@@ -1,6 +1,9 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "each test uses its own share of it")]
 
+pub(crate) mod images;
+pub(crate) mod stopping;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

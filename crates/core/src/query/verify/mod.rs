@@ -4,16 +4,22 @@
 use std::path::Path;
 use std::sync::Arc;
 
+mod event;
+mod names;
+
 use super::interrupt::Interrupt;
 use super::plan::Plan;
 use super::spec::{ReadSpec, Subject};
-use crate::chain::{Digester, Digestible, GENESIS, Hash, MetadataKind, content_hash, link};
+use crate::chain::Digester;
 use crate::error::{Damage, Error, Result};
 use crate::frame::{Frame, Kind, RunningHash, Seal};
+use crate::index::LOST;
 use crate::record::Record;
 use crate::segment::{Found, HEADER_PAGE, Scanner, Segment};
 use crate::shared::Shared;
 use crate::view::{View, record_of};
+
+use event::{Checked, check_event};
 
 /// Bytes checked in one step.
 const STEP_BYTES: u64 = 4 << 20;
@@ -100,13 +106,18 @@ impl Verification {
                 (Scope::Entity { spec, plan, total: total.unwrap_or(0) }, 0)
             }
         };
-        let report = VerifyReport { ok: true, events: 0, entities: 0, damage: Vec::new() };
+        // What opening could not read at all, no scan will meet.
+        let damage = if entity.is_none() { shared.damage() } else { Vec::new() };
+        let report = VerifyReport { ok: true, events: 0, entities: 0, damage };
         Ok(Self { shared, view, scope, digester: Digester::default(), report, bytes: 0, total })
     }
 
     /// Does a slice of the work. The report comes when all is done.
     pub fn step(&mut self) -> Result<Option<VerifyReport>> {
         self.shared.check_open()?;
+        for segment in self.view.segments() {
+            segment.look_for_cut()?;
+        }
         let done = match &mut self.scope {
             Scope::Log { .. } => self.step_log()?,
             Scope::Entity { .. } => self.step_entity()?,
@@ -114,15 +125,14 @@ impl Verification {
         if !done {
             return Ok(None);
         }
-        // What opening could not read at all, no scan will meet.
-        for damage in self.shared.damage() {
-            let known = |d: &Damage| d.segment == damage.segment && d.offset == damage.offset;
-            if !self.report.damage.iter().any(known) {
-                self.report.damage.push(damage);
-            }
-        }
         self.shared.report(&self.report.damage);
-        self.report.ok = self.report.damage.is_empty();
+        let damage = &mut self.report.damage;
+        damage.sort_by_key(|damage| (damage.segment, damage.offset));
+        // A read may have met a record of a frame that is damaged as a whole.
+        damage.dedup_by(|later, earlier| {
+            later.segment == earlier.segment && later.offset < earlier.offset + earlier.length
+        });
+        self.report.ok = damage.is_empty();
         Ok(Some(self.report.clone()))
     }
 
@@ -151,7 +161,7 @@ impl Verification {
                     Err(Error::Corrupt { damage }) => {
                         *segment += 1;
                         self.bytes += current.end() - HEADER_PAGE;
-                        self.report.damage.extend(damage);
+                        self.all_damaged(damage);
                     }
                     Err(error) => return Err(error),
                 }
@@ -208,7 +218,7 @@ impl Verification {
         at.scanner.seek(to);
         if next > at.sums.next_position {
             damage.positions = Some((at.sums.next_position, next - 1));
-            damage.entities = entities_of(view, at.sums.next_position, next);
+            damage.entities = names::of_positions(view, at.sums.next_position, next);
             at.sums.next_position = next;
         }
         self.damaged(damage);
@@ -216,7 +226,32 @@ impl Verification {
     }
 
     fn damaged(&mut self, damage: Damage) {
-        self.report.damage.push(damage);
+        let same =
+            |known: &&mut Damage| (known.segment, known.offset) == (damage.segment, damage.offset);
+        match self.report.damage.iter_mut().find(same) {
+            Some(known) => {
+                known.positions = damage.positions.or(known.positions);
+                damage.entities.into_iter().for_each(|name| names::add(&mut known.entities, name));
+            }
+            None => self.report.damage.push(damage),
+        }
+    }
+
+    fn all_damaged(&mut self, damage: Vec<Damage>) {
+        for one in damage {
+            self.damaged(one);
+        }
+    }
+
+    fn whole(&mut self, event: Checked) {
+        self.report.events += 1;
+        self.report.entities += u64::from(event.version == 0);
+        let Some((lost, entity)) = event.behind else { return };
+        for damage in &mut self.report.damage {
+            if damage.positions.is_some_and(|(from, to)| (from..=to).contains(&lost)) {
+                names::add(&mut damage.entities, entity.clone());
+            }
+        }
     }
 
     fn step_entity(&mut self) -> Result<bool> {
@@ -225,10 +260,10 @@ impl Verification {
                 Ok(true) => {}
                 Ok(false) => return Ok(true),
                 Err(Error::StaleIndex { path }) => self.start_over(&path)?,
-                // A version is lost, and the stream ends there.
-                Err(Error::Corrupt { damage }) => {
-                    self.report.damage.extend(damage);
-                    return Ok(true);
+                Err(error @ Error::Corrupt { .. }) => {
+                    if !self.pass_lost(error)? {
+                        return Ok(true);
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -255,15 +290,35 @@ impl Verification {
             check_event(&mut self.digester, &self.shared, found.segment, &record, position, time)
         });
         match checked {
-            Ok(version) => {
-                self.report.events += 1;
-                self.report.entities += u64::from(version == 0);
+            Ok(event) => {
+                spec.from = Some(event.version + 1);
+                self.whole(event);
             }
-            Err(Error::Corrupt { damage }) => self.report.damage.extend(damage),
+            Err(Error::Corrupt { damage }) => {
+                spec.from = Some(spec.from.unwrap_or(0) + 1);
+                self.all_damaged(damage);
+            }
             Err(error) => return Err(error),
         }
-        spec.from = Some(spec.from.unwrap_or(0) + 1);
         Ok(true)
+    }
+
+    /// Notes that versions of the entity are lost, and goes on with the next one that is not. False if
+    /// there is none.
+    fn pass_lost(&mut self, error: Error) -> Result<bool> {
+        let Scope::Entity { plan, spec, .. } = &mut self.scope else {
+            return Ok(false);
+        };
+        let Subject::Stream(entity) = &spec.subject else { return Ok(false) };
+        let next = next_whole(&self.view, entity, spec.from.unwrap_or(0))?;
+        if let Some(version) = next {
+            spec.from = Some(version);
+            *plan = Plan::new(spec, &self.view)?;
+        }
+        if let Error::Corrupt { damage } = self.shared.noting(error) {
+            self.all_damaged(damage);
+        }
+        Ok(next.is_some())
     }
 
     /// Goes on with the entity's next event after a damaged index was built again.
@@ -281,7 +336,31 @@ impl Verification {
 fn first_behind(segment: &Segment, view: &View) -> u64 {
     let number = segment.header.number;
     let next = view.segments().iter().find(|other| other.header.number > number);
-    next.map_or(view.end(), |next| next.header.base_position)
+    match next {
+        Some(next) if next.header.number == number + 1 => next.header.base_position,
+        // The segment between cannot be opened: what is known of this one says where it ends.
+        _ => {
+            let own = view.parts().iter().filter(|part| part.segment().header.number == number);
+            let ends = own.map(|part| part.base() + u64::from(part.count()));
+            ends.max().unwrap_or(segment.header.base_position).min(view.end())
+        }
+    }
+}
+
+/// The first version of an entity from one on that indexes know a place of.
+fn next_whole(view: &View, entity: &str, from: u64) -> Result<Option<u64>> {
+    for part in view.parts() {
+        let Some(entry) = part.entity(entity)?.filter(|entry| entry.last_version() >= from) else {
+            continue;
+        };
+        let skipped = from.saturating_sub(entry.first_version);
+        for nth in skipped as u32..view.seen(part, &entry)? {
+            if part.posting(&entry, nth)?.is_some_and(|local| local != LOST) {
+                return Ok(Some(entry.first_version + u64::from(nth)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 impl Cursor {
@@ -299,6 +378,30 @@ impl Cursor {
                 intact: true,
             },
         })
+    }
+}
+
+/// Checks that the next segment goes on where the seal of one ends it.
+fn check_next(
+    verification: &mut Verification,
+    view: &View,
+    segment: &Segment,
+    seal: &Frame<'_>,
+    at: &Sums,
+) {
+    let number = segment.header.number + 1;
+    let Some(next) = view.segments().iter().find(|next| next.header.number == number) else {
+        return;
+    };
+    let frames = segment.header.base_log_index + at.frames + 1;
+    let follows = next.header.base_position == at.next_position
+        && (!at.intact || next.header.base_log_index == frames);
+    if !follows {
+        let reason = "the next segment does not go on where this one ends";
+        let mut damage = segment.damage(seal.offset, u64::from(seal.header.length), reason);
+        damage.positions = (next.header.base_position > at.next_position)
+            .then(|| (at.next_position, next.header.base_position - 1));
+        verification.damaged(damage);
     }
 }
 
@@ -337,6 +440,7 @@ fn check_frame(
             let reason = "the seal does not match the frames before it";
             verification.damaged(segment.damage(frame.offset, length, reason));
         }
+        check_next(verification, view, segment, frame, at);
         return Ok(());
     }
     at.running.add(frame.fingerprint());
@@ -361,10 +465,7 @@ fn check_frame(
                 check_event(digester, &verification.shared, segment, &record, position, time)
             });
         match checked {
-            Ok(version) => {
-                verification.report.events += 1;
-                verification.report.entities += u64::from(version == 0);
-            }
+            Ok(event) => verification.whole(event),
             Err(Error::Corrupt { damage }) => {
                 for mut one in damage {
                     (one.offset, one.length) = (offset, bytes.len() as u64);
@@ -377,100 +478,4 @@ fn check_frame(
     }
     at.next_position = header.base + u64::from(header.count);
     Ok(())
-}
-
-/// Checks an event's link: digest of the event, linked to the entity's previous event. Returns its version.
-fn check_event(
-    digester: &mut Digester,
-    shared: &Shared,
-    segment: &Segment,
-    record: &Record<'_>,
-    position: u64,
-    recorded_us: u64,
-) -> Result<u64> {
-    let entity = segment.string(record.entity)?;
-    let broken = |reason: &str| {
-        let mut damage = segment.damage(0, 0, reason);
-        damage.positions = Some((position, position));
-        damage.entities = vec![entity.clone().into_owned()];
-        Err(Error::Corrupt { damage: vec![damage] })
-    };
-    let previous = match record.back {
-        0 if record.version == 0 => GENESIS,
-        0 => return broken("an event is not the first of its entity, but linked to none"),
-        back => match previous_of(shared, position, back, &entity)? {
-            Some((version, hash)) if version + 1 == record.version => hash,
-            Some(_) => return broken("an event's previous event is not the version before it"),
-            None => return broken("an event's previous event cannot be read"),
-        },
-    };
-    let tags = record.tags().map(|tag| segment.string(tag)).collect::<Result<Vec<_>>>()?;
-    let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
-    let digest = digester.digest(&Digestible {
-        entity: &entity,
-        version: record.version,
-        fact: &segment.string(record.fact)?,
-        scope: &segment.string(record.scope)?,
-        clock: record.clock,
-        id: *record.id,
-        recorded_us,
-        tags: &tags,
-        content_type: &segment.string(record.content_type)?,
-        metadata_kind: record.metadata_kind,
-        metadata_hash: match record.metadata_kind {
-            MetadataKind::None => GENESIS,
-            _ => content_hash(record.metadata),
-        },
-        payload_hash: content_hash(record.payload),
-    });
-    if link(&previous, &digest) == *record.link {
-        Ok(record.version)
-    } else {
-        broken("an event's link does not match the event and the one before it")
-    }
-}
-
-/// Version and link of the event `back` positions earlier, if it is whole and of the same entity. Where it
-/// stands does not change, so any view finds it, also one in which a damaged index was built again.
-fn previous_of(
-    shared: &Shared,
-    position: u64,
-    back: u64,
-    entity: &str,
-) -> Result<Option<(u64, Hash)>> {
-    let Some(previous) = position.checked_sub(back) else { return Ok(None) };
-    let found = shared.reading(|view| {
-        view.with_record(previous, |segment, record| {
-            let same = segment.string(record.entity)? == entity;
-            Ok(same.then_some((record.version, *record.link)))
-        })
-    });
-    match found {
-        Err(Error::Corrupt { .. }) => Ok(None),
-        found => found,
-    }
-}
-
-/// The entities that the index names for a range of positions, a few of them.
-fn entities_of(view: &View, from: u64, to: u64) -> Vec<String> {
-    let mut names = Vec::new();
-    for part in view.parts() {
-        let base = part.base();
-        if base + u64::from(part.count()) <= from || base >= to {
-            continue;
-        }
-        for name in part.names("", None, usize::MAX).unwrap_or_default() {
-            let Ok(Some(entry)) = part.entity(&name) else {
-                continue;
-            };
-            let inside = (0..entry.count).any(|nth| {
-                let local = part.posting(&entry, nth).ok().flatten();
-                local.is_some_and(|local| (from..to).contains(&(base + u64::from(local))))
-            });
-            if inside && names.len() < 100 {
-                names.push(name);
-            }
-        }
-    }
-    names
 }

@@ -1,0 +1,228 @@
+//! Repair: what checksums prove is put right, and where they cannot, the log ends before the damage. It says
+//! so before it does it, keeps what it changes, and can be cut short anywhere.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::images::{Files, example, open, restored, root, segment, snapshot};
+use common::stopping::StoppingFs;
+use common::{append, event, verify};
+use tetralog_core::fs::Fs;
+use tetralog_core::{
+    Action, BatchEvent, Host, RepairReport, Result, SystemHost, Unobserved, repair_with,
+};
+
+/// Repairs a copy of the files. Gives what is there then.
+fn repaired(files: &Files, dry_run: bool) -> Result<(RepairReport, Files)> {
+    let fs = Arc::new(restored(files)) as Arc<dyn Fs>;
+    let host = Arc::new(SystemHost) as Arc<dyn Host>;
+    let report = repair_with(&fs, &host, &root(), dry_run, &Unobserved)?;
+    let mut after = Files::new();
+    snapshot(&*fs, &root(), &mut after);
+    after.remove(&root().join("LOCK"));
+    Ok((report, after))
+}
+
+/// What the dry run says comes true, the store verifies, holds the first events, and can be written to.
+fn check(files: &Files, events: &[BatchEvent], what: &str) -> RepairReport {
+    let mut before = files.clone();
+    before.remove(&root().join("LOCK"));
+    let (plan, untouched) = repaired(files, true).unwrap();
+    assert!(untouched == before, "{what}: a dry run changes nothing");
+    let (report, after) = repaired(files, false).unwrap();
+    assert_eq!((&plan.steps, plan.lost, plan.events), (&report.steps, report.lost, report.events));
+    let (store, _) = open(&after).unwrap();
+    assert!(store.damage().is_empty(), "{what}: {:?}", store.damage());
+    assert!(verify(&store).ok, "{what}");
+    let kept = common::all(&store).unwrap();
+    assert_eq!(kept.len() as u64, report.events, "{what}");
+    assert_eq!(kept, events[..kept.len()], "{what}");
+    let lost = events.len() > kept.len();
+    assert_eq!(
+        report.lost.filter(|_| lost),
+        lost.then(|| (kept.len() as u64, events.len() as u64 - 1)),
+        "{what}"
+    );
+    let receipt = append(&store, &[event("next", "f", b"x")]).unwrap();
+    assert_eq!(receipt.positions, Some((kept.len() as u64, kept.len() as u64)), "{what}");
+    store.close().unwrap();
+    let (again, _) = repaired(&after, true).unwrap();
+    assert!(again.steps.is_empty(), "{what}: nothing is left to repair");
+    report
+}
+
+#[test]
+fn a_healthy_store_is_left_alone() {
+    let (files, events) = example(40);
+    let report = check(&files, &events, "healthy");
+    assert_eq!((report.steps.len(), report.lost, report.kept), (0, None, None));
+    assert!(report.damage.is_empty());
+}
+
+/// Every byte that matters: a flipped one is put right, and nothing is lost.
+fn check_flips(
+    files: &Files,
+    events: &[BatchEvent],
+    path: &Path,
+    places: impl Iterator<Item = usize>,
+) {
+    for at in places {
+        let what = format!("byte {at} of {}", path.display());
+        let mut flipped = files.clone();
+        flipped.get_mut(path).unwrap()[at] ^= 0x40;
+        let report = check(&flipped, events, &what);
+        assert_eq!(report.lost, None, "{what}");
+        assert_eq!(report.lost_whole, 0, "{what}");
+        assert!(!report.damage.is_empty(), "{what}");
+        assert!(
+            report.steps.iter().all(|step| step.action == Action::Correct),
+            "{what}: {report:?}"
+        );
+        let (report, after) = repaired(&flipped, false).unwrap();
+        assert_eq!(after[path], files[path], "{what}: it is as it was");
+        let kept = report.kept.unwrap().join(path.strip_prefix(root()).unwrap());
+        assert_eq!(after[&kept], flipped[path], "{what}: what was damaged is kept");
+    }
+}
+
+#[test]
+fn a_flipped_byte_is_put_right_wherever_it_is() {
+    let (files, events) = example(40);
+    let used = files[&segment(1)].iter().rposition(|b| *b != 0).unwrap() + 1;
+    check_flips(
+        &files,
+        &events,
+        &segment(1),
+        (0..4096).step_by(509).chain((4096..used).step_by(5)),
+    );
+    let manifest = root().join("MANIFEST");
+    check_flips(&files, &events, &manifest, (0..files[&manifest].len()).step_by(7));
+}
+
+#[test]
+fn a_flipped_byte_of_a_sealed_segment_is_put_right() {
+    let (files, events) = example(200_000);
+    let used = files[&segment(1)].iter().rposition(|b| *b != 0).unwrap() + 1;
+    let places = [10, 4100, 4150, 5000, 300_000].into_iter().chain((used - 96..used).step_by(11));
+    check_flips(&files, &events, &segment(1), places);
+}
+
+#[test]
+fn several_flipped_bytes_of_several_frames_are_put_right() {
+    let (mut files, events) = example(40);
+    let whole = files[&segment(1)].clone();
+    let used = whole.iter().rposition(|b| *b != 0).unwrap() + 1;
+    for at in (4200..used).step_by(350) {
+        files.get_mut(&segment(1)).unwrap()[at] ^= 0x81;
+    }
+    let report = check(&files, &events, "several");
+    assert!(report.steps.len() > 2);
+    assert_eq!(repaired(&files, false).unwrap().1[&segment(1)], whole);
+}
+
+#[test]
+fn a_lost_manifest_is_written_again() {
+    let (files, events) = example(200_000);
+    let mut without = files.clone();
+    without.remove(&root().join("MANIFEST"));
+    let mut torn = files;
+    torn.get_mut(&root().join("MANIFEST")).unwrap()[16..60].fill(0xee);
+    for damaged in [without, torn] {
+        let report = check(&damaged, &events, "manifest");
+        assert_eq!(report.steps[0].action, Action::Manifest);
+        assert_eq!(report.lost, None);
+    }
+}
+
+#[test]
+fn a_lost_seal_is_written_again() {
+    let (mut files, events) = example(200_000);
+    let bytes = files.get_mut(&segment(1)).unwrap();
+    let used = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
+    bytes[used - 96..used].fill(0);
+    let report = check(&files, &events, "seal");
+    assert_eq!(report.steps[0].action, Action::Seal);
+    assert_eq!(report.lost, None);
+}
+
+#[test]
+fn where_bytes_are_gone_the_log_ends_and_what_was_behind_is_kept_aside() {
+    let (files, events) = example(200_000);
+    let mut zeroed = files.clone();
+    zeroed.get_mut(&segment(1)).unwrap()[100_000..104_096].fill(0);
+    let report = check(&zeroed, &events, "a zeroed page");
+    assert_eq!(report.lost, Some((0, 11)), "it was in the first frame");
+    assert_eq!(report.lost_whole, 10, "all but the frame of two events");
+    let (report, after) = repaired(&zeroed, false).unwrap();
+    let kept = report.kept.unwrap();
+    for number in [1, 2] {
+        let name = segment(number);
+        let name = kept.join(name.strip_prefix(root()).unwrap());
+        assert_eq!(after[&name], zeroed[&segment(number)], "kept as it was");
+    }
+    for lost in [1, 2] {
+        let mut without = files.clone();
+        without.remove(&segment(lost));
+        check(&without, &events, "a missing segment");
+    }
+    let mut swapped = files.clone();
+    swapped.insert(segment(1), files[&segment(2)].clone());
+    check(&swapped, &events, "a segment in another's place");
+}
+
+#[test]
+fn a_store_cut_at_any_length_is_repaired_to_a_beginning_of_itself() {
+    let (files, events) = example(40);
+    let used = files[&segment(1)].iter().rposition(|b| *b != 0).unwrap() + 1;
+    for length in (0..4200).step_by(701).chain((4200..used).step_by(97)) {
+        let mut cut = files.clone();
+        cut.get_mut(&segment(1)).unwrap().truncate(length);
+        check(&cut, &events, &format!("cut at {length}"));
+    }
+}
+
+/// Stops a repair after each of its changes; the next repair finishes it.
+#[test]
+fn a_repair_that_is_cut_short_anywhere_is_finished_by_the_next() {
+    let (files, events) = example(200_000);
+    let mut corrected = files.clone();
+    corrected.get_mut(&segment(1)).unwrap()[300_000] ^= 1;
+    let mut cut = files;
+    cut.get_mut(&segment(1)).unwrap()[600_000..604_096].fill(0);
+    for (damaged, all) in [(corrected, true), (cut, false)] {
+        let mut rounds = 0;
+        for changes in 0.. {
+            let fs = Arc::new(restored(&damaged));
+            let stopping = Arc::new(StoppingFs::new(Arc::clone(&fs), changes)) as Arc<dyn Fs>;
+            let host = Arc::new(SystemHost) as Arc<dyn Host>;
+            let stopped = repair_with(&stopping, &host, &root(), false, &Unobserved).is_err();
+            let mut between = Files::new();
+            snapshot(&*fs, &root(), &mut between);
+            let (store, _) = open(&between).unwrap();
+            let whole = store.damage().is_empty();
+            store.close().unwrap();
+            assert!(
+                whole || stopped,
+                "after {changes} changes it is repaired, or known to be damaged"
+            );
+            let (_, after) = repaired(&between, false).unwrap();
+            let (store, _) = open(&after).unwrap();
+            assert!(verify(&store).ok, "after {changes} changes");
+            let kept = common::all(&store).unwrap();
+            assert_eq!(kept, events[..kept.len()], "after {changes} changes");
+            assert_eq!(kept.len() == events.len(), all, "after {changes} changes");
+            assert!(kept.len() >= 4, "what stands before the damage is kept");
+            let aside = between.iter().filter(|(path, _)| path.starts_with(root().join("damaged")));
+            let is_kept = aside.into_iter().any(|(_, bytes)| *bytes == damaged[&segment(1)]);
+            assert!(is_kept || between[&segment(1)] == damaged[&segment(1)], "nothing is gone");
+            rounds += 1;
+            if !stopped {
+                break;
+            }
+        }
+        assert!(rounds > 5, "{rounds}");
+    }
+}
