@@ -73,7 +73,11 @@ const build = cargoFuzz('build')
 if (build.status !== 0) fail(`The fuzz targets could not be built.\n${build.stderr}`)
 const results = targets().map(fuzz)
 if (options.only === undefined) {
-  const measured = { seed: Number(options.seed), seconds: Number(options.seconds), targets: results }
+  const measured = {
+    seed: Number(options.seed),
+    seconds: Number(options.seconds),
+    targets: results,
+  }
   const file = `${root}fuzz/results.json`
   if (options.keep) writeFileSync(file, `${JSON.stringify(measured, null, 2)}\n`)
 }
