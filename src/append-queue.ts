@@ -101,8 +101,12 @@ export class AppendQueue {
     queueMicrotask(this.#schedule)
   }
 
-  /** Goes on behind those who are called back, or in the next turn if they have used this one up. */
+  /** Settles some, and goes on behind those who are called back: in the next turn if they use this one up. */
   readonly #settleSome = (): void => {
+    if (turn.isOver()) {
+      setImmediate(this.#settleSome)
+      return
+    }
     let left = SETTLED_AT_ONCE
     while (left > 0) {
       const outcomes = this.#outcomes[0]
@@ -111,9 +115,7 @@ export class AppendQueue {
       outcomes.next()
       if (outcomes.atEnd) this.#outcomes.shift()
     }
-    if (this.#outcomes.length === 0) return
-    if (turn.isOver()) setImmediate(this.#settleSome)
-    else queueMicrotask(this.#settleSome)
+    if (this.#outcomes.length > 0) queueMicrotask(this.#settleSome)
   }
 
   constructor(maxPayloadBytes: number) {
