@@ -17,7 +17,7 @@ export async function runTask<Name extends keyof Tasks>(
 ): Promise<Awaited<ReturnType<Tasks[Name]>>> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [child, name, JSON.stringify(input)],
+    ['--expose-gc', child, name, JSON.stringify(input)],
     { env: { ...process.env, ...env }, maxBuffer: mostOutputBytes },
   )
   return JSON.parse(stdout)
