@@ -306,13 +306,6 @@ export function decodeEntities(bytes: Uint8Array): Decoded<EntityInfo> {
     count: view.getUint32(0, true),
     last: (view.getUint32(4, true) & FLAG_LAST) !== 0,
     head: Number.NaN,
-    items: (from, to) => each(from, to, entity),
+    items: (from, to) => Array.from({ length: to - from }, (_, nth) => entity(from + nth)),
   }
-}
-
-/** What is made of each index from one on, before another one. */
-export function each<T>(from: number, to: number, make: (index: number) => T): T[] {
-  const items: T[] = []
-  for (let index = from; index < to; index++) items.push(make(index))
-  return items
 }

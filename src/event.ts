@@ -1,6 +1,6 @@
 // An event as a light view over its batch: a field is decoded when it is asked for.
 import { type InspectOptions, inspect } from 'node:util'
-import { type BatchSource, type Decoded, EventBatch, each, ROW } from './batch.js'
+import { type BatchSource, type Decoded, EventBatch, ROW } from './batch.js'
 import { decodeJson, decodeText, KIND_JSON, KIND_NONE, KIND_TEXT } from './payload.js'
 import type { Bytes, EventJson, EventView, RecordedEvent } from './types.js'
 
@@ -198,8 +198,13 @@ function isoMicroseconds(us: number): string {
 export function decodeEvents(bytes: Uint8Array, source: BatchSource): Decoded<RecordedEvent> {
   const batch = new EventBatch(bytes, source)
   const { count, last, head } = batch
-  const event = (index: number): LogEvent => new LogEvent(batch, batch.row(index))
-  return { count, last, head, items: (from, to) => each(from, to, event) }
+  // A loop of its own, because one that calls a function for each event costs a tenth more.
+  const items = (from: number, to: number): LogEvent[] => {
+    const events: LogEvent[] = []
+    for (let index = from; index < to; index++) events.push(new LogEvent(batch, batch.row(index)))
+    return events
+  }
+  return { count, last, head, items }
 }
 
 /** The event of a batch that has exactly one. */
