@@ -1,7 +1,7 @@
 // Runs the fuzz targets one after another, each from its corpus, and fails if one finds something.
-//   node scripts/fuzz.mjs [--seconds 60] [--seed 1] [--only segment] [--keep]
-import { execFileSync, spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+//   node scripts/fuzz.mjs [--seconds 60] [--seed 1] [--only segment] [--keep] [--json FILE]
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { fail, root } from './run.mjs'
 
@@ -11,6 +11,7 @@ const options = parseArgs({
     seed: { type: 'string', default: String(Math.trunc(Math.random() * 2 ** 31)) },
     only: { type: 'string' },
     keep: { type: 'boolean', default: false },
+    json: { type: 'string' },
   },
 }).values
 
@@ -47,9 +48,9 @@ function coverage(output) {
 }
 
 function fuzz(target) {
-  // Without --keep new inputs are found again next time: the corpus in the repository stays small.
+  // Without --keep what is found stays out of the repository: its corpus is small.
   const corpus = options.keep ? [] : [`fuzz/target/corpus/${target}`, `fuzz/corpus/${target}`]
-  for (const folder of corpus) execFileSync('mkdir', ['-p', folder], { cwd: root })
+  for (const folder of corpus) mkdirSync(`${root}${folder}`, { recursive: true })
   const flags = [`-max_total_time=${options.seconds}`, `-seed=${options.seed}`, ...limits]
   const started = Date.now()
   const args = ['run', target, ...corpus, '--', ...flags, '-print_final_stats=1']
@@ -72,14 +73,9 @@ console.log(`Seed ${options.seed}; each target has ${options.seconds} s. Buildin
 const build = cargoFuzz('build')
 if (build.status !== 0) fail(`The fuzz targets could not be built.\n${build.stderr}`)
 const results = targets().map(fuzz)
-if (options.only === undefined) {
-  const measured = {
-    seed: Number(options.seed),
-    seconds: Number(options.seconds),
-    targets: results,
-  }
-  const file = `${root}fuzz/results.json`
-  if (options.keep) writeFileSync(file, `${JSON.stringify(measured, null, 2)}\n`)
+if (options.json !== undefined) {
+  const measured = { proof: 'fuzz', seed: Number(options.seed), targets: results }
+  writeFileSync(options.json, `${JSON.stringify(measured, null, 2)}\n`)
 }
 const found = results.filter((result) => result.found)
 if (found.length > 0) fail(`Found something: ${found.map(({ target }) => target).join(', ')}.`)

@@ -80,6 +80,16 @@ impl FrameHeader {
         header
     }
 
+    /// Whether it is worth computing a CRC to know: a length that can be one, and zeros where they have to be.
+    #[inline]
+    pub(crate) fn may_be(bytes: &[u8; HEADER_LEN]) -> bool {
+        let length = u64::from(crate::codec::u32_at(bytes, 0));
+        length != 0
+            && length.is_multiple_of(ALIGNMENT)
+            && length <= FRAME_MAX_BYTES
+            && crate::codec::u16_at(bytes, 6) == 0
+    }
+
     /// The header, if its CRC holds and its length can be one.
     pub(crate) fn decode(
         bytes: &[u8; HEADER_LEN],

@@ -103,7 +103,7 @@ impl Scanner {
             let mut candidates = Vec::new();
             let mut place = 0;
             while let Some(head) = bytes.get(place..).and_then(<[u8]>::first_chunk::<HEADER_LEN>) {
-                if head.iter().any(|byte| *byte != 0)
+                if FrameHeader::may_be(head)
                     && FrameHeader::decode(head, &checksum, at + place as u64).is_some()
                 {
                     candidates.push(at + place as u64);
