@@ -91,8 +91,8 @@ pub(crate) struct Keeper {
     /// Work that can wait for the next opening is given up.
     closing: AtomicBool,
     jobs: Mutex<Option<Sender<Job>>>,
-    /// The other end, until the thread has it.
-    asked: Mutex<Option<Receiver<Job>>>,
+    /// The other end, which the thread holds.
+    asked: Mutex<Receiver<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -115,21 +115,21 @@ impl Keeper {
             hurry: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             jobs: Mutex::new(Some(sender)),
-            asked: Mutex::new(Some(receiver)),
+            asked: Mutex::new(receiver),
             thread: Mutex::new(None),
         }
     }
 
     /// Starts the thread, once.
     pub(crate) fn start(self: &Arc<Self>) -> Result<()> {
-        let mut asked = self.asked.lock();
-        if let Some(receiver) = asked.take() {
+        let mut thread = self.thread.lock();
+        if thread.is_none() {
             let own = Arc::clone(self);
-            let thread = std::thread::Builder::new()
+            let started = std::thread::Builder::new()
                 .name("tetralog-keeper".into())
-                .spawn(move || own.run(&receiver))
+                .spawn(move || own.run(&own.asked.lock()))
                 .at(&self.shared.directory)?;
-            *self.thread.lock() = Some(thread);
+            *thread = Some(started);
         }
         Ok(())
     }
@@ -170,11 +170,7 @@ impl Keeper {
     }
 
     /// The file of a segment, of at least `size` bytes: the prepared one, or one made now.
-    ///
-    /// Fails while many tails could not be written: a segment's worth of them is all that memory has to
-    /// hold.
     pub(crate) fn spare(&self, number: u64, size: u64) -> Result<Spare> {
-        self.refuse_unwritten()?;
         let mut state = self.state.lock();
         self.hurry.store(true, Ordering::Release);
         while state.preparing {
@@ -244,7 +240,9 @@ impl Keeper {
         Ok(())
     }
 
-    fn refuse_unwritten(&self) -> Result<()> {
+    /// Fails while many tails could not be written: a segment's worth of them is all that memory has to hold.
+    /// Nothing of the log has failed.
+    pub(crate) fn refuse_unwritten(&self) -> Result<()> {
         let failed = self.state.lock().unwritten.clone();
         match failed.filter(|_| unwritten(&self.shared.layout()).len() > UNWRITTEN_MAX) {
             Some(error) => {

@@ -12,9 +12,9 @@ const FRAMES: usize = 1 << 12;
 /// The definitions and the frames that records referred to.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// Definitions that were found to be whole. 0 where none is, which is the empty string's too.
+    /// Definitions that were found to be whole. 0 where none is.
     definitions: Box<[u64]>,
-    /// By where they start, which is never 0.
+    /// By where they start.
     frames: Box<[(u64, Frame)]>,
 }
 
@@ -45,7 +45,7 @@ impl Known {
     pub(super) fn check_definition(&mut self, segment: &Segment, reference: u32) -> Result<()> {
         let key = key(segment, reference.into());
         match self.definitions.get_mut(slot(key, DEFINITIONS)) {
-            Some(known) if *known != key => {
+            Some(known) if *known != key && reference != 0 => {
                 segment.string(reference)?;
                 *known = key;
             }

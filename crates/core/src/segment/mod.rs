@@ -36,8 +36,8 @@ pub(crate) const NO_HEADER: &str = "the header page is empty";
 /// What a record takes mostly: so much is looked up at once, and a longer one again.
 const SHORT_RECORD: u64 = 384;
 
-/// Gives every segment that this process opens a number of its own.
-static OPENED: AtomicU32 = AtomicU32::new(0);
+/// Gives every segment that this process opens a number of its own, from 1 on: 0 is none.
+static OPENED: AtomicU32 = AtomicU32::new(1);
 
 /// An open segment. Shared by the writer and all readers.
 #[derive(Debug)]

@@ -231,11 +231,16 @@ impl Queue {
         Ok(ticket)
     }
 
-    /// Waits for something to do; `None` when the queue closes and has nothing left.
+    /// Waits for something to do; `None` when the queue closes and has nothing left. A sync that is due goes
+    /// before work, of which there may always be more.
     pub(super) fn wait(&self) -> Option<Duty> {
         self.spin();
         let mut state = self.state.lock();
         loop {
+            if state.sync_at.is_some_and(|due| due <= Instant::now()) {
+                state.sync_at = None;
+                return Some(Duty::Sync);
+            }
             if !state.work.is_empty() {
                 return Some(Duty::Work);
             }
@@ -244,10 +249,6 @@ impl Queue {
             }
             match state.sync_at {
                 None => self.changed.wait(&mut state),
-                Some(due) if due <= Instant::now() => {
-                    state.sync_at = None;
-                    return Some(Duty::Sync);
-                }
                 Some(due) => drop(self.changed.wait_until(&mut state, due)),
             }
         }
@@ -363,5 +364,21 @@ impl Queue {
         self.ready.store(true, Ordering::Release);
         drop(state);
         self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_that_is_due_does_not_wait_for_the_queue_to_be_empty() {
+        let queue = Queue::new(1 << 20);
+        let ticket = queue.sync().unwrap();
+        queue.sync_by(Instant::now());
+        assert!(matches!(queue.wait(), Some(Duty::Sync)));
+        assert!(matches!(queue.wait(), Some(Duty::Work)), "each that is due is done once");
+        queue.close();
+        drop(ticket);
     }
 }

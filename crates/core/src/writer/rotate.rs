@@ -27,6 +27,7 @@ impl Sequencer {
     /// old segment stays as it is; if a write fails, the store is poisoned.
     pub(super) fn rotate(&mut self, bound: u64, release: &mut Held<'_>) -> Result<()> {
         let release = release.get();
+        self.keeper.refuse_unwritten()?;
         let size = self.next_size().max(HEADER_PAGE + bound + SEAL_LEN);
         let spare = match self.keeper.spare(self.active.header.number + 1, size) {
             Ok(spare) => spare,
@@ -42,6 +43,7 @@ impl Sequencer {
 
     /// Starts the segment behind one that is sealed already.
     pub(super) fn succeed(&mut self, bound: u64, release: &mut Held<'_>) -> Result<()> {
+        self.keeper.refuse_unwritten()?;
         let size = self.next_size().max(HEADER_PAGE + bound + SEAL_LEN);
         let spare = self.keeper.spare(self.active.header.number + 1, size)?;
         self.start_segment(&spare, release.get())
