@@ -1,9 +1,10 @@
-// Bugs that somebody could write. Each is one or more replacements in a file of crates/core/src, whose first
-// text stands there once, and the test that has to fail.
+// Bugs that somebody could write. Each is one or more replacements in a file, below crates/core/src unless it
+// is TypeScript, whose first text stands there once, and the test that has to fail.
 
 const cut = (test) => ({ crate: 'tetralog-proof', target: 'power_cut', test })
 const settling = (test) => ({ crate: 'tetralog-proof', target: 'settling', test })
 const core = (target, test) => ({ crate: 'tetralog-core', target, test })
+const typescript = (target, test) => ({ target, test })
 
 export const mutants = [
   {
@@ -72,26 +73,26 @@ export const mutants = [
   {
     name: 'recovery only syncs',
     ...settling('what_the_kernel_failed_to_write_is_written_again'),
-    edits: [['recovery.rs', 'active.file()?.write_at(piece, at).at(&active.path)?;', '']],
+    edits: [['recovery/torn.rs', 'active.file()?.write_at(piece, at).at(&active.path)?;', '']],
   },
   {
     name: 'recovery publishes what it has not settled',
     ...settling('whatever_a_killed_process_leaves_lasts_once_it_is_seen_again'),
-    edits: [['recovery.rs', 'settle(&active, proven.durable, scanned.end, zeros_to)?;', '']],
+    edits: [['recovery/active.rs', 'settle(&active, proven.durable, scanned.end)?;', '']],
   },
   {
     name: 'recovery leaves names as they are',
-    ...settling('whatever_a_killed_process_leaves_lasts_once_it_is_seen_again'),
-    edits: [['recovery.rs', 'settle_names(shared)?;', '']],
+    ...settling('names_that_a_killed_process_made_last_once_they_are_used'),
+    edits: [['recovery/active.rs', 'settle_names(shared)?;', '']],
   },
   {
     name: 'recovery does not settle beside damage',
     ...settling('beside_damage_in_an_earlier_segment_the_active_one_is_settled_too'),
     edits: [
       [
-        'recovery.rs',
-        '!shared.options.read_only && is_last',
-        '!shared.options.read_only && !shared.is_damaged()',
+        'recovery/active.rs',
+        'if !shared.options.read_only && !recovery.clean {',
+        'if !shared.options.read_only && !recovery.clean && !shared.is_damaged() {',
       ],
     ],
   },
@@ -100,7 +101,7 @@ export const mutants = [
     ...core('damage', 'every_flipped_byte_of_the_active_segment_is_noticed'),
     edits: [
       [
-        'recovery.rs',
+        'recovery/active.rs',
         'if scanned.end < proven.offset {',
         'if scanned.end < proven.offset && length == 0 {',
       ],
@@ -109,14 +110,18 @@ export const mutants = [
   {
     name: 'the end of a segment that is not the last is cut',
     ...core('damage', 'the_end_of_a_segment_that_is_not_the_last_is_never_cut'),
-    edits: [['recovery.rs', '!shared.options.read_only && is_last', '!shared.options.read_only']],
+    edits: [['recovery/active.rs', 'if is_last && !shared.is_damaged()', 'if !shared.is_damaged()']],
   },
   {
     name: 'a cut tail is not zeroed',
     ...cut('what_is_said_to_be_synced_survives_every_power_cut'),
     edits: [
-      ['recovery.rs', 'active.file()?.write_at(&vec![0; torn], end).at(&active.path)?;', ''],
-      ['recovery.rs', 'active.file()?.write_at(&zeros, end).at(&active.path)?;', 'let _ = zeros;'],
+      ['recovery/torn.rs', 'active.file()?.write_at(&vec![0; torn], end).at(&active.path)?;', ''],
+      [
+        'recovery/torn.rs',
+        'active.file()?.write_at(&zeros, end).at(&active.path)\n',
+        'let _ = zeros;\n    Ok(())\n',
+      ],
     ],
   },
   {
@@ -224,7 +229,7 @@ export const mutants = [
     ...core('damage', 'an_event_that_was_exchanged_does_not_verify'),
     edits: [
       [
-        'query/verify.rs',
+        'query/verify/event.rs',
         'if link(&previous, &digest) == *record.link {',
         'if link(&previous, &digest) != crate::chain::GENESIS {',
       ],
@@ -234,5 +239,147 @@ export const mutants = [
     name: 'the mark of a clean close is not taken back',
     ...core('opening', 'the_first_append_takes_the_clean_mark_back_before_it_writes'),
     edits: [['writer/sequencer.rs', 'release.get().begin()?;', '']],
+  },
+  {
+    name: 'recovery writes runs of what it has not settled',
+    ...settling('no_run_outlasts_a_frame_that_it_covers'),
+    edits: [
+      ['recovery/active.rs', 'tail.extent().end <= durable', 'durable > 0'],
+    ],
+  },
+  {
+    name: 'HEAD of another boot is believed',
+    ...cut('what_is_said_to_be_synced_survives_every_power_cut'),
+    edits: [
+      [
+        'recovery/active.rs',
+        'head.filter(|head| head.boot_id == boot && boot != [0; 16])',
+        'head.filter(|_| boot != [0; 16])',
+      ],
+    ],
+  },
+  {
+    name: 'a frame says that more was synced than was',
+    ...cut('what_is_said_to_be_synced_survives_every_power_cut'),
+    edits: [
+      [
+        'writer/sequencer.rs',
+        'let durable_upto = self.durable.synced_upto(&self.active);',
+        'let durable_upto = self.offset;',
+      ],
+    ],
+  },
+  {
+    name: 'what is cut off is not kept aside',
+    ...settling('what_was_cut_off_is_still_kept_after_a_power_cut'),
+    edits: [
+      ['recovery/torn.rs', 'crate::fs::replace(&*shared.fs, &path, &bytes).at(&path)?;', ''],
+    ],
+  },
+  {
+    name: 'a torn header of a spare is taken for that of a segment',
+    ...core('damage', 'a_torn_header_of_a_segment_without_frames_is_no_damage'),
+    edits: [
+      [
+        'recovery/listed.rs',
+        `                match &opened.spare {
+                    Some(spare) if mode`,
+        `                opened.spare = None;
+                match &opened.spare {
+                    Some(spare) if mode`,
+      ],
+    ],
+  },
+  {
+    name: 'a follower publishes what the writer has not',
+    ...core('writer', 'a_reader_beside_the_writer_sees_nothing_that_is_not_acknowledged_yet'),
+    edits: [
+      [
+        'follower.rs',
+        'let limit = if live { head.offset } else { self.active.file_length()? };',
+        'let limit = self.active.file_length()?;',
+      ],
+      [
+        'follower.rs',
+        'if let Some(reason) = scanned.stop {',
+        'if let Some(reason) = scanned.stop.filter(|_| !live) {',
+      ],
+    ],
+  },
+  {
+    name: 'a reader that opens shows what is not published',
+    ...core('writer', 'a_reader_beside_the_writer_sees_nothing_that_is_not_acknowledged_yet'),
+    edits: [
+      [
+        'recovery/active.rs',
+        'Some(head) if shared.options.read_only => head.offset.min(length),',
+        'Some(head) if shared.options.read_only => head.offset.max(length),',
+      ],
+    ],
+  },
+  {
+    name: 'verification does not compare the hash of a seal',
+    ...core('damage', 'a_frame_of_a_sealed_segment_that_was_exchanged_does_not_verify'),
+    edits: [
+      [
+        'query/verify/mod.rs',
+        'if at.intact && Seal::decode(frame) != Some(ours) {',
+        'if at.intact && Seal::decode(frame).map(|seal| seal.frames) != Some(ours.frames) {',
+      ],
+    ],
+  },
+  {
+    name: 'a repair is not verified before it is made',
+    ...core('repair', 'where_bytes_are_gone_the_log_ends_and_what_was_behind_is_kept_aside'),
+    edits: [
+      [
+        'repair/plan.rs',
+        `                self.cut_at(first, &damage)?;
+            }
+        }`,
+        `                self.cut_at(first, &damage)?;
+            }
+            return Ok(());
+        }`,
+      ],
+    ],
+  },
+  {
+    name: 'a dry run of a repair writes',
+    ...core('repair', 'a_flipped_byte_is_put_right_wherever_it_is'),
+    edits: [
+      [
+        'repair/mod.rs',
+        'if dry_run || plan.changes.is_empty() {',
+        'if dry_run && plan.changes.is_empty() {',
+      ],
+    ],
+  },
+  {
+    name: 'a repair keeps no copy of what it changes',
+    ...core('repair', 'where_bytes_are_gone_the_log_ends_and_what_was_behind_is_kept_aside'),
+    edits: [['repair/apply.rs', '        keep(fs, directory, &aside, path)?;\n', '']],
+  },
+  {
+    name: 'a repair leaves HEAD, which says that the log is longer',
+    ...core('repair', 'where_bytes_are_gone_the_log_ends_and_what_was_behind_is_kept_aside'),
+    edits: [
+      [
+        'repair/plan.rs',
+        '        self.changes.insert(self.directory.join(head::NAME), Change::Remove);\n',
+        '',
+      ],
+    ],
+  },
+  {
+    name: 'the first link of a chain is not checked',
+    ...typescript('links', 'whatever of an event is changed, its link does not hold'),
+    edits: [
+      [
+        'src/links.ts',
+        '  return candidates(event, argument)',
+        '  if (before === undefined) return undefined\n  return candidates(event, argument)',
+      ],
+    ],
   },
 ]

@@ -303,10 +303,7 @@ impl Shared {
             before: self.stretch_before(&file)?,
             watch: &Watch::nobody(),
         };
-        let rebuilt = index_runs(&scan, &mut |tail| {
-            parts.push(self.part_of(tail));
-            Ok(())
-        })?;
+        let rebuilt = index_runs(&scan, &mut |tail, _| parts.push(self.part_of(tail)))?;
         let mut damage = rebuilt.scanned.damage;
         let (end, next) = (rebuilt.scanned.end, rebuilt.scanned.next_position);
         let lost = file.summary().next_position().saturating_sub(next);

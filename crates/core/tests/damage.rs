@@ -530,15 +530,30 @@ fn the_end_of_a_segment_that_is_not_the_last_is_never_cut() {
     assert!(after[&path] == before, "nothing was changed");
 }
 
-/// An event whose bytes hold together, with every CRC right, but that is not the one that was linked.
-#[test]
-fn an_event_that_was_exchanged_does_not_verify() {
+/// A store of one segment's file, with frames of one event each.
+fn one_by_one(payloads: &[&[u8]]) -> Files {
     let (store, fs) = open(&Files::new()).unwrap();
-    append(&store, &[event("a", "f", b"before")]).unwrap();
+    for payload in payloads {
+        append(&store, &[event("a", "f", payload)]).unwrap();
+    }
     store.close().unwrap();
     let mut files = Files::new();
     snapshot(&*fs, &root(), &mut files);
-    let bytes = files.get_mut(&segment(1)).unwrap();
+    files
+}
+
+/// The record of the first frame, which has one.
+fn first_record(bytes: &[u8]) -> std::ops::Range<usize> {
+    let record = 4096 + 40 + u32_at(bytes, 4096 + 36);
+    record..record + u32_at(bytes, record + 4)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+}
+
+/// Makes every CRC of the first frame anew, as somebody would who changes it on purpose.
+fn check_first_frame_anew(bytes: &mut [u8]) {
     let salt = bytes[96..104].to_vec();
     let crc = |offset: usize, parts: &[&[u8]]| {
         let mut hasher = crc32fast::Hasher::new();
@@ -549,18 +564,40 @@ fn an_event_that_was_exchanged_does_not_verify() {
         }
         hasher.finalize().to_le_bytes()
     };
-    let u32_at = |bytes: &[u8], at: usize| {
-        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
-    };
-    let end = 4096 + u32_at(bytes, 4096);
-    let record = 4096 + 40 + u32_at(bytes, 4096 + 36);
-    let behind = record + u32_at(bytes, record + 4);
-    bytes[behind - 6..behind].copy_from_slice(b"behind");
-    let own = crc(record, &[&bytes[record + 4..behind]]);
-    bytes[record..record + 4].copy_from_slice(&own);
-    let frame = crc(4096, &[&bytes[4096..record + 4], &bytes[behind..end - 4]]);
+    let (record, end) = (first_record(bytes), 4096 + u32_at(bytes, 4096));
+    let header = crc(4096, &[&bytes[4096..4096 + 32]]);
+    bytes[4096 + 32..4096 + 36].copy_from_slice(&header);
+    let own = crc(record.start, &[&bytes[record.start + 4..record.end]]);
+    bytes[record.start..record.start + 4].copy_from_slice(&own);
+    let frame = crc(4096, &[&bytes[4096..record.start + 4], &bytes[record.end..end - 4]]);
     bytes[end - 4..end].copy_from_slice(&frame);
+}
+
+/// An event whose bytes hold together, with every CRC right, but that is not the one that was linked.
+#[test]
+fn an_event_that_was_exchanged_does_not_verify() {
+    let mut files = one_by_one(&[b"before"]);
+    let bytes = files.get_mut(&segment(1)).unwrap();
+    let end = first_record(bytes).end;
+    bytes[end - 6..end].copy_from_slice(b"behind");
+    check_first_frame_anew(bytes);
     let (store, _) = open(&files).unwrap();
     assert_eq!(common::all(&store).unwrap()[0].payload, b"behind");
     assert!(!verify(&store).ok);
+}
+
+/// What no link covers: the header of a frame says how much was synced.
+#[test]
+fn a_frame_of_a_sealed_segment_that_was_exchanged_does_not_verify() {
+    let mut files = one_by_one(&[&[7; 300_000]; 5]);
+    assert!(files.contains_key(&segment(2)), "the first segment is sealed");
+    let bytes = files.get_mut(&segment(1)).unwrap();
+    assert_eq!(u32_at(bytes, 4096 + 20), 4096);
+    bytes[4096 + 20..4096 + 24].copy_from_slice(&8_u32.to_le_bytes());
+    check_first_frame_anew(bytes);
+    let (store, _) = open(&files).unwrap();
+    assert_eq!(common::all(&store).unwrap().len(), 5, "the events are as they were");
+    let report = verify(&store);
+    assert_eq!((report.ok, report.events, report.damage.len()), (false, 5, 1), "{report:?}");
+    assert!(report.damage[0].reason.contains("the seal does not match"), "{report:?}");
 }

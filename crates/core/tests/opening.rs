@@ -4,112 +4,47 @@
 mod common;
 
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use common::watched::{Operation, WatchedFs, Watcher};
 use common::{all, append, event, relaxed, small, stream, verify};
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use tetralog_core::fs::{File, Fs, Kind, Map, MemoryFs, OpenMode};
+use tetralog_core::fs::{Fs, OpenMode};
 use tetralog_core::{BatchEvent, NewEvent, Store, StoreOptions, SystemHost};
 
-/// A disk that remembers what was done to it: the verb, and the name of the file.
+/// Remembers what is done: the verb, and the name of the file.
 #[derive(Debug, Default)]
-struct Recorder {
-    inner: MemoryFs,
-    done: Arc<Mutex<Vec<String>>>,
-}
+struct Notes(Mutex<Vec<String>>);
 
-#[derive(Debug)]
-struct Recorded {
-    inner: Arc<dyn File>,
-    name: String,
-    done: Arc<Mutex<Vec<String>>>,
-}
-
-fn note(done: &Mutex<Vec<String>>, verb: &str, name: &str) {
-    done.lock().push(format!("{verb} {name}"));
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap().to_string_lossy().into_owned()
-}
-
-impl Recorder {
-    fn note(&self, verb: &str, path: &Path) {
-        note(&self.done, verb, &name_of(path));
-    }
-
-    /// What was done since it was asked the last time.
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.done.lock())
+impl Watcher for Notes {
+    fn before(&self, path: &Path, operation: Operation<'_>) -> io::Result<()> {
+        let verb = match operation {
+            Operation::Open(OpenMode::Create) => "create",
+            Operation::Open(_) => "open",
+            Operation::Rename => "rename",
+            Operation::Remove => "remove",
+            Operation::Write(_) => "write",
+            Operation::Sync => "sync",
+            Operation::Allocate => "allocate",
+            Operation::CreateDirectory => return Ok(()),
+        };
+        let name = path.file_name().unwrap().to_string_lossy();
+        self.0.lock().push(format!("{verb} {name}"));
+        Ok(())
     }
 }
 
-impl Fs for Recorder {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let inner = self.inner.open(path, mode)?;
-        self.note(if mode == OpenMode::Create { "create" } else { "open" }, path);
-        Ok(Arc::new(Recorded { inner, name: name_of(path), done: Arc::clone(&self.done) }))
-    }
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.inner.list(path)
-    }
-    fn kind(&self, path: &Path) -> io::Result<Option<Kind>> {
-        self.inner.kind(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.note("rename", to);
-        self.inner.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.note("remove", path);
-        self.inner.remove(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn File>>> {
-        self.inner.lock(path)
-    }
-    fn keeps_allocations(&self, path: &Path) -> bool {
-        self.inner.keeps_allocations(path)
-    }
+type Recorder = WatchedFs<Notes>;
+
+fn recorder() -> Arc<Recorder> {
+    Arc::new(WatchedFs::new(Arc::default(), Notes::default()))
 }
 
-impl File for Recorded {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.inner.read_at(buffer, offset)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        note(&self.done, "write", &self.name);
-        self.inner.write_at(bytes, offset)
-    }
-    fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        note(&self.done, "write", &self.name);
-        self.inner.store(bytes, offset)
-    }
-    fn sync(&self) -> io::Result<()> {
-        note(&self.done, "sync", &self.name);
-        self.inner.sync()
-    }
-    fn length(&self) -> io::Result<u64> {
-        self.inner.length()
-    }
-    fn allocate(&self, length: u64) -> io::Result<()> {
-        note(&self.done, "allocate", &self.name);
-        self.inner.allocate(length)
-    }
-    fn release(&self, range: Range<u64>) -> io::Result<()> {
-        self.inner.release(range)
-    }
-    fn map(&self) -> io::Result<Option<Map>> {
-        self.inner.map()
-    }
+/// What was done since it was asked the last time.
+fn take(fs: &Recorder) -> Vec<String> {
+    std::mem::take(&mut fs.watcher.0.lock())
 }
 
 fn root() -> PathBuf {
@@ -148,14 +83,14 @@ fn put(fs: &Recorder, path: &Path, bytes: &[u8]) {
 
 #[test]
 fn opening_a_closed_store_writes_nothing_and_touches_no_sealed_segment() {
-    let fs = Arc::new(Recorder::default());
+    let fs = recorder();
     let store = open(&fs, small());
     fill(&store, 0, 4);
     let events = all(&store).unwrap();
     store.close().unwrap();
-    fs.take();
+    take(&fs);
     let store = open(&fs, small());
-    let done = fs.take();
+    let done = take(&fs);
     assert!(done.iter().all(|one| one.starts_with("open ")), "{done:?}");
     let active = format!("{:010}.seg", store.stats().unwrap().segments);
     let segments: Vec<_> = done.iter().filter(|one| one.contains(".seg")).collect();
@@ -163,22 +98,22 @@ fn opening_a_closed_store_writes_nothing_and_touches_no_sealed_segment() {
     let derived = [".idx", ".heads", ".ids"];
     assert!(!done.iter().any(|one| derived.iter().any(|kind| one.contains(kind))), "{done:?}");
     assert_eq!(all(&store).unwrap(), events);
-    assert!(fs.take().iter().any(|one| one.contains(".idx")), "first touched now");
+    assert!(take(&fs).iter().any(|one| one.contains(".idx")), "first touched now");
     store.close().unwrap();
-    assert!(fs.take().iter().all(|one| one.starts_with("open ")), "nothing was to be written");
+    assert!(take(&fs).iter().all(|one| one.starts_with("open ")), "nothing was to be written");
     assert!(open(&fs, small()).recovery().clean);
 }
 
 #[test]
 fn the_first_append_takes_the_clean_mark_back_before_it_writes() {
-    let fs = Arc::new(Recorder::default());
+    let fs = recorder();
     let store = open(&fs, relaxed());
     append(&store, &[event("a", "b", b"c")]).unwrap();
     store.close().unwrap();
     let store = open(&fs, relaxed());
-    fs.take();
+    take(&fs);
     append(&store, &[event("a", "b", b"c")]).unwrap();
-    let done = fs.take();
+    let done = take(&fs);
     let place = |what: &str| done.iter().position(|one| one == what).unwrap();
     assert!(place("write HEAD") < place("sync HEAD"), "{done:?}");
     assert!(place("sync HEAD") < place("write 0000000001.seg"), "{done:?}");
@@ -187,7 +122,7 @@ fn the_first_append_takes_the_clean_mark_back_before_it_writes() {
 
 #[test]
 fn a_sealed_segment_that_turns_out_to_be_missing_is_named_and_ends_appends() {
-    let fs = Arc::new(Recorder::default());
+    let fs = recorder();
     let store = open(&fs, small());
     fill(&store, 0, 4);
     let events = all(&store).unwrap();
@@ -268,12 +203,12 @@ proptest! {
     fn the_log_is_the_same_whatever_became_of_the_catalog(
         steps in proptest::collection::vec((fate(), 0_u32..3, any::<bool>()), 1..5),
     ) {
-        let foreign = Arc::new(Recorder::default());
+        let foreign = recorder();
         let store = open(&foreign, small());
         fill(&store, 0, 2);
         store.close().unwrap();
         let foreign = bytes_of(&foreign, &catalog()).unwrap();
-        let fs = Arc::new(Recorder::default());
+        let fs = recorder();
         let store = open(&fs, small());
         fill(&store, 0, 2);
         let mut events = all(&store).unwrap();

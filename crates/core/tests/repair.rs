@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::images::{Files, example, open, restored, root, segment, snapshot};
-use common::stopping::StoppingFs;
+use common::stopping::stopping;
 use common::{append, event, verify};
 use tetralog_core::fs::Fs;
 use tetralog_core::{
@@ -196,7 +196,7 @@ fn a_repair_that_is_cut_short_anywhere_is_finished_by_the_next() {
         let mut rounds = 0;
         for changes in 0.. {
             let fs = Arc::new(restored(&damaged));
-            let stopping = Arc::new(StoppingFs::new(Arc::clone(&fs), changes)) as Arc<dyn Fs>;
+            let stopping = stopping(&fs, changes);
             let host = Arc::new(SystemHost) as Arc<dyn Host>;
             let stopped = repair_with(&stopping, &host, &root(), false, &Unobserved).is_err();
             let mut between = Files::new();

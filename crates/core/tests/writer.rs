@@ -3,17 +3,18 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
+use common::watched::{Operation, WatchedFs, Watcher};
 use common::{all, append, event, expecting, small, verify};
 use parking_lot::Mutex;
-use tetralog_core::fs::{File, Fs, Kind, Map, MemoryFs, OpenMode};
+use tetralog_core::fs::{Fs, MemoryFs};
 use tetralog_core::{
     AppendOptions, Durability, Error, Expected, NewEvent, Outcome, OutcomeSink, Store,
     StoreOptions, SubmissionBuilder, SystemHost, Written,
@@ -29,9 +30,10 @@ struct Faults {
     no_indexes: AtomicBool,
     syncs: AtomicU64,
     last_writer: Mutex<Option<ThreadId>>,
-    /// Zeros written into segments, and the most that one had beyond its last sync.
+    /// Zeros written into segments; those of each beyond its last sync, and the most that one had.
     zeros: AtomicU64,
-    zeros_unsynced: AtomicU64,
+    zeros_unsynced: Mutex<BTreeMap<PathBuf, u64>>,
+    zeros_unsynced_max: AtomicU64,
     /// While it is shut, syncs of segments do not return.
     gate: Gate,
 }
@@ -56,120 +58,61 @@ impl Gate {
     }
 }
 
-#[derive(Debug)]
-struct FaultyFs {
-    inner: Arc<MemoryFs>,
-    faults: Arc<Faults>,
-}
-
-#[derive(Debug)]
-struct FaultyFile {
-    inner: Arc<dyn File>,
-    faults: Arc<Faults>,
-    segment: bool,
-    zeros_unsynced: AtomicU64,
-}
-
-impl FaultyFs {
-    fn wrap(&self, file: Arc<dyn File>, path: &Path) -> Arc<dyn File> {
-        let segment = path.extension().is_some_and(|e| e == "seg");
-        let (faults, zeros_unsynced) = (Arc::clone(&self.faults), AtomicU64::new(0));
-        Arc::new(FaultyFile { inner: file, faults, segment, zeros_unsynced })
-    }
-}
-
-impl Fs for FaultyFs {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let derived = path.extension().is_some_and(|e| e == "tmp");
-        if derived && self.faults.slow_indexes.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let index = derived && !path.ends_with("MANIFEST.tmp");
-        if index && self.faults.no_indexes.load(Ordering::SeqCst) {
-            return Err(io::Error::from_raw_os_error(28));
-        }
-        Ok(self.wrap(self.inner.open(path, mode)?, path))
-    }
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.inner.list(path)
-    }
-    fn kind(&self, path: &Path) -> io::Result<Option<Kind>> {
-        self.inner.kind(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn File>>> {
-        self.inner.lock(path)
-    }
-    fn keeps_allocations(&self, path: &Path) -> bool {
-        self.inner.keeps_allocations(path)
-    }
-}
-
-impl File for FaultyFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.inner.read_at(buffer, offset)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if self.segment && self.faults.writes_fail.load(Ordering::SeqCst) {
-            return Err(io::Error::from_raw_os_error(5));
-        }
-        if self.segment {
-            *self.faults.last_writer.lock() = Some(std::thread::current().id());
-        }
-        if self.segment && bytes.iter().all(|byte| *byte == 0) {
-            let length = bytes.len() as u64;
-            let unsynced = self.zeros_unsynced.fetch_add(length, Ordering::SeqCst) + length;
-            self.faults.zeros_unsynced.fetch_max(unsynced, Ordering::SeqCst);
-            self.faults.zeros.fetch_add(length, Ordering::SeqCst);
-        }
-        self.inner.write_at(bytes, offset)
-    }
-    fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_at(bytes, offset)
-    }
-    fn sync(&self) -> io::Result<()> {
-        if self.segment {
-            self.faults.syncs.fetch_add(1, Ordering::SeqCst);
-            self.faults.gate.pass();
-            if self.faults.syncs_fail.load(Ordering::SeqCst) {
-                return Err(io::Error::from_raw_os_error(5));
+impl Watcher for Faults {
+    fn before(&self, path: &Path, operation: Operation<'_>) -> io::Result<()> {
+        let is_set = |fault: &AtomicBool| fault.load(Ordering::SeqCst);
+        let ends = |ending: &str| path.extension().is_some_and(|own| own == ending);
+        match operation {
+            Operation::Open(_) if ends("tmp") => {
+                if is_set(&self.slow_indexes) {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                let index = !path.ends_with("MANIFEST.tmp");
+                if index && is_set(&self.no_indexes) { Err(disk_full()) } else { Ok(()) }
             }
+            Operation::Write(bytes) if ends("seg") => self.write(path, bytes),
+            Operation::Sync if ends("seg") => {
+                self.syncs.fetch_add(1, Ordering::SeqCst);
+                self.gate.pass();
+                self.zeros_unsynced.lock().remove(path);
+                if is_set(&self.syncs_fail) { Err(media_error()) } else { Ok(()) }
+            }
+            Operation::Allocate if is_set(&self.full) => Err(disk_full()),
+            _ => Ok(()),
         }
-        self.zeros_unsynced.store(0, Ordering::SeqCst);
-        self.inner.sync()
     }
-    fn length(&self) -> io::Result<u64> {
-        self.inner.length()
-    }
-    fn allocate(&self, length: u64) -> io::Result<()> {
-        if self.faults.full.load(Ordering::SeqCst) {
-            return Err(io::Error::from_raw_os_error(28));
+}
+
+impl Faults {
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if self.writes_fail.load(Ordering::SeqCst) {
+            return Err(media_error());
         }
-        self.inner.allocate(length)
+        *self.last_writer.lock() = Some(std::thread::current().id());
+        if bytes.iter().all(|byte| *byte == 0) {
+            let length = bytes.len() as u64;
+            let mut unsynced = self.zeros_unsynced.lock();
+            let own = unsynced.entry(path.to_owned()).or_default();
+            *own += length;
+            self.zeros_unsynced_max.fetch_max(*own, Ordering::SeqCst);
+            self.zeros.fetch_add(length, Ordering::SeqCst);
+        }
+        Ok(())
     }
-    fn release(&self, range: Range<u64>) -> io::Result<()> {
-        self.inner.release(range)
-    }
-    fn map(&self) -> io::Result<Option<Map>> {
-        self.inner.map()
-    }
+}
+
+fn disk_full() -> io::Error {
+    io::Error::from_raw_os_error(28)
+}
+
+fn media_error() -> io::Error {
+    io::Error::from_raw_os_error(5)
 }
 
 fn faulty(options: StoreOptions) -> (Store, Arc<Faults>, Arc<MemoryFs>) {
     let inner = Arc::new(MemoryFs::default());
-    let faults = Arc::new(Faults::default());
-    let fs = Arc::new(FaultyFs { inner: Arc::clone(&inner), faults: Arc::clone(&faults) });
+    let fs = Arc::new(WatchedFs::new(Arc::clone(&inner), Faults::default()));
+    let faults = Arc::clone(&fs.watcher);
     let store = Store::open_with(fs, Arc::new(SystemHost), "/store".into(), options).unwrap();
     (store, faults, inner)
 }
@@ -436,7 +379,7 @@ fn a_spare_is_filled_with_zeros_a_little_at_a_time() {
         assert!(Instant::now() < deadline, "the spare is never filled");
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(faults.zeros_unsynced.load(Ordering::SeqCst) <= 1 << 20);
+    assert!(faults.zeros_unsynced_max.load(Ordering::SeqCst) <= 1 << 20);
 }
 
 #[test]
@@ -499,6 +442,25 @@ fn what_comes_while_a_group_is_synced_shares_the_next_sync() {
     assert_eq!(order, (0..=10).collect::<Vec<u32>>());
     assert_eq!(faults.syncs.load(Ordering::SeqCst), before + 1);
     assert_eq!(store.head().unwrap(), Some(10));
+}
+
+#[test]
+fn a_reader_beside_the_writer_sees_nothing_that_is_not_acknowledged_yet() {
+    let (store, faults, inner) = faulty(small());
+    append(&store, &[event("a", "f", b"")]).unwrap();
+    let open_reader = || {
+        let options = StoreOptions { read_only: true, ..small() };
+        let fs = Arc::clone(&inner) as Arc<dyn Fs>;
+        Store::open_with(fs, Arc::new(SystemHost), "/store".into(), options).unwrap()
+    };
+    let reader = open_reader();
+    let sink = Arc::new(Collector::default());
+    submit_and_hold_its_sync(&store, &faults, &sink);
+    assert_eq!(reader.head().unwrap(), Some(0), "by one that follows");
+    assert_eq!(open_reader().head().unwrap(), Some(0), "by one that is opened now");
+    faults.gate.set(false);
+    sink.wait(1);
+    assert_eq!(reader.head().unwrap(), Some(1));
 }
 
 #[test]

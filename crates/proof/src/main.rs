@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it reports to whoever runs it")]
 
 use std::collections::BTreeMap;
+use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -13,7 +14,7 @@ const USAGE: &str = "\
 usage: tetralog-proof power-cut [options]
 
   --seed N       seed of the first round; each round takes the next one (1)
-  --rounds N     workloads to run and cut (8: each once)
+  --rounds N     workloads to run and cut (9: each once)
   --workload W   only workloads whose name contains this
   --json FILE    where the counts go, as JSON
   --keep DIR     where the disk goes of each violation: the store's files as they were opened
@@ -37,7 +38,7 @@ impl Options {
             return None;
         }
         let (json, keep) = (None, None);
-        let mut options = Self { seed: 1, rounds: 8, workload: String::new(), json, keep };
+        let mut options = Self { seed: 1, rounds: 9, workload: String::new(), json, keep };
         while let Some(name) = arguments.next() {
             let value = arguments.next()?;
             match name.as_str() {
@@ -126,11 +127,28 @@ fn json(options: &Options, report: &Report, seconds: u64) -> String {
         format!("\n{}\n  ", violations.join(",\n"))
     };
     format!(
-        "{{\n  \"proof\": \"power-cut\",\n  \"seed\": {},\n  \"rounds\": {},\n  \"cuts\": {},\n  \
+        "{{\n  \"proof\": \"power-cut\",\n  \"version\": \"{}\",\n  \"machine\": {:?},\n  \"seed\": {},\n  \"rounds\": {},\n  \"cuts\": {},\n  \
          \"exhaustiveCuts\": {},\n  \"states\": {},\n  \"statesAfterASecondCut\": {},\n  \
          \"seconds\": {seconds},\n  \"violations\": [{list}]\n}}\n",
-        options.seed, report.rounds, report.cuts, report.exhaustive, report.states, report.again
+        env!("CARGO_PKG_VERSION"),
+        machine(),
+        options.seed,
+        report.rounds,
+        report.cuts,
+        report.exhaustive,
+        report.states,
+        report.again
     )
+}
+
+/// What it ran on: processor, threads, kernel.
+fn machine() -> String {
+    let text = |path: &str| read_to_string(path).unwrap_or_default();
+    let info = text("/proc/cpuinfo");
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+    let threads = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = text("/proc/sys/kernel/osrelease");
+    format!("{}, {threads} threads, Linux {}", model.unwrap_or("unknown"), kernel.trim())
 }
 
 /// Leaves an image as files.

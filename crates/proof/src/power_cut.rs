@@ -9,13 +9,13 @@ use crate::disk::{Cut, Disk, Effect, Image, Moment, Recording, Standing};
 use crate::fate::{Effort, States};
 use crate::numbers::Numbers;
 use crate::promise::{Promise, Promised};
-use crate::workload::{History, Machine, Session, Style, Workload};
+use crate::workload::{History, Machine, Scale, Session, Style, Workload};
 
 /// What is run, in turn.
-pub const WORKLOADS: [Workload; 8] = [
+pub const WORKLOADS: [Workload; 9] = [
     workload("sync, small appends", Durability::Sync, SMALL, (2, 8)),
     workload("sync, rotation", Durability::Sync, LARGE, (2, 3)),
-    workload("sync, runs", Durability::Sync, BULK, (5, 1)),
+    workload("sync, runs", Durability::Sync, BULK, (7, 1)),
     workload("interval, small appends", Durability::Interval, SMALL, (2, 8)),
     workload("interval, rotation", Durability::Interval, LARGE, (2, 3)),
     workload("none, small appends", Durability::None, SMALL, (2, 8)),
@@ -24,11 +24,18 @@ pub const WORKLOADS: [Workload; 8] = [
         failing_sync: true,
         ..workload("sync, a sync fails", Durability::Sync, LARGE, (3, 3))
     },
+    // Runs of full size, which are merged while appends go on. Not for a build that is not optimised.
+    Workload {
+        segment_max_bytes: 64 << 20,
+        scale: Scale::FEW,
+        ..workload("none, full runs", Durability::None, TINY, (3, 6))
+    },
 ];
 
 const SMALL: &[(Style, u64)] = &[(Style::Unique, 3), (Style::Mixed, 2)];
 const LARGE: &[(Style, u64)] = &[(Style::Large, 3), (Style::Unique, 1), (Style::Mixed, 1)];
-const BULK: &[(Style, u64)] = &[(Style::Bulk, 2), (Style::Unique, 1)];
+const BULK: &[(Style, u64)] = &[(Style::Bulk, 4), (Style::Unique, 1)];
+const TINY: &[(Style, u64)] = &[(Style::Tiny, 1)];
 
 const fn workload(
     name: &'static str,
@@ -36,7 +43,16 @@ const fn workload(
     styles: &'static [(Style, u64)],
     (sessions, steps): (u64, u64),
 ) -> Workload {
-    Workload { name, durability, styles, sessions, steps, failing_sync: false }
+    Workload {
+        name,
+        durability,
+        styles,
+        sessions,
+        steps,
+        failing_sync: false,
+        segment_max_bytes: 1 << 20,
+        scale: Scale::ALL,
+    }
 }
 
 /// How much is tried.
@@ -142,10 +158,11 @@ impl Case {
     fn cut(self, recording: &Recording, life: &Life, depth: u32, report: &mut Report) {
         let mut numbers = Numbers::branch(self.seed, life.told.len() as u64 + 2);
         let mut picks = numbers.clone();
-        let again = depth < self.plan.depth;
+        let (again, scale) = (depth < self.plan.depth, self.workload.scale);
         let often = if again { 4 } else { 15 };
         recording.cuts(&life.promised, &mut || picks.percent(often), &mut |cut, moment| {
-            if again && !numbers.percent(25) {
+            let looked_at = scale.moments_percent / if again { 4 } else { 1 };
+            if !numbers.percent(looked_at) {
                 return;
             }
             report.cuts += 1;
@@ -153,7 +170,8 @@ impl Case {
             if moment == Moment::Fullest {
                 let mut possible = States::of(cut);
                 let few = Effort { states: 4, exhaustive: false };
-                let effort = if again { few } else { self.plan.effort };
+                let mut effort = if again { few } else { self.plan.effort };
+                effort.states = effort.states.min(scale.states_max);
                 possible.visit(effort, &mut numbers, &mut |image, what| {
                     states.push((End::PowerCut, Disk::holding(image), what.to_owned()));
                 });

@@ -63,6 +63,8 @@ pub enum Style {
     Large,
     /// So many events that closing writes a run.
     Bulk,
+    /// So many events that a few appends fill a run.
+    Tiny,
 }
 
 /// An event as it was handed over.
@@ -120,8 +122,12 @@ impl Append {
             Style::Mixed => 1 + numbers.below(6),
             Style::Large => 1,
             Style::Bulk => 300,
+            Style::Tiny => 4_000 + numbers.below(12_000),
         };
-        let ids = style == Style::Mixed && numbers.percent(60);
+        let ids = match style {
+            Style::Unique | Style::Large => false,
+            Style::Mixed | Style::Bulk | Style::Tiny => numbers.percent(60),
+        };
         let event = |nth| Self::event(&mut numbers, (number, nth, count), style, ids);
         Self { events: (0..count).map(event).collect(), expected: None, durability: None }
     }
@@ -155,7 +161,6 @@ impl Append {
                 let tagged = (0..3).filter(|_| numbers.percent(50));
                 own.tags = tagged.map(|tag| format!("tag:{tag}")).collect();
                 own.payload = vec![number as u8; numbers.below(3000) as usize];
-                own.id = ids.then(|| id_of(number, nth));
             }
             Style::Large => {
                 own.entity = format!("large:{}", numbers.below(6));
@@ -163,7 +168,9 @@ impl Append {
                 own.payload = vec![number as u8 | 1; length as usize];
             }
             Style::Bulk => own.entity = format!("bulk:{}", numbers.below(50)),
+            Style::Tiny => own.entity = format!("tiny:{}", numbers.below(5000)),
         }
+        own.id = ids.then(|| id_of(number, nth));
         own
     }
 
@@ -200,6 +207,26 @@ pub struct Workload {
     pub steps: u64,
     /// A sync of a segment fails.
     pub failing_sync: bool,
+    /// Bytes of its largest segments.
+    pub segment_max_bytes: u64,
+    /// How much of it is tried.
+    pub scale: Scale,
+}
+
+/// How much of a workload is tried, whatever the plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    /// Of a hundred moments, so many are looked at.
+    pub moments_percent: u64,
+    /// At most so many states of each.
+    pub states_max: usize,
+}
+
+impl Scale {
+    /// Everything.
+    pub const ALL: Self = Self { moments_percent: 100, states_max: usize::MAX };
+    /// A store that takes a second to be checked.
+    pub const FEW: Self = Self { moments_percent: 15, states_max: 4 };
 }
 
 /// Where the store is. Its parent is made by it too.
@@ -212,7 +239,7 @@ impl Workload {
     pub fn options(&self) -> StoreOptions {
         StoreOptions {
             durability: self.durability,
-            segment_max_bytes: 1 << 20,
+            segment_max_bytes: self.segment_max_bytes,
             fsync_event_count: 5,
             fsync_interval_ms: 2,
             ..StoreOptions::default()

@@ -2,6 +2,9 @@
 //! is `cargo run --release -p tetralog-proof -- power-cut`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::path::{Path, PathBuf};
+
+use tetralog_proof::disk::{Disk, Effect, Entry, Node, Pending};
 use tetralog_proof::power_cut::{Report, SHORT, WORKLOADS, prove};
 
 /// Cuts a workload; `TETRALOG_PROOF_SEED` picks another one than usual.
@@ -28,6 +31,25 @@ fn synced_appends_survive_power_cuts_while_segments_are_sealed_and_begun() {
 #[test]
 fn runs_and_their_merging_survive_power_cuts() {
     holds("sync, runs");
+}
+
+/// Whether the cuts of that are cuts of what its name says.
+#[test]
+fn the_workload_of_runs_merges_them_and_the_directory() {
+    let disk = Disk::default();
+    WORKLOADS.iter().find(|one| one.name == "sync, runs").unwrap().run(1, &disk).unwrap();
+    let log = disk.recording().log;
+    let changes = log.iter().filter_map(|entry| match entry {
+        Entry::Did(Pending { effect: Effect::Names(changes), .. }) => Some(changes),
+        _ => None,
+    });
+    let changes: Vec<_> = changes.flatten().collect();
+    let ends = |path: &Path, ending: &str| path.extension().is_some_and(|own| own == ending);
+    for replaced in ["run", "heads", "ids"] {
+        let gone = |(path, node): &&(PathBuf, Option<Node>)| ends(path, replaced) && node.is_none();
+        assert!(changes.iter().copied().any(|change| gone(&change)), "no {replaced} is merged");
+    }
+    assert!(changes.iter().any(|(path, node)| path.ends_with("catalog") && node.is_some()));
 }
 
 #[test]

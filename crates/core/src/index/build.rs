@@ -99,11 +99,8 @@ fn add_frames(
 }
 
 /// Reads frames and indexes them in tails of a run's size, so that memory stays bounded: each that is
-/// full goes to `full`.
-pub(crate) fn index_runs(
-    scan: &Scan<'_>,
-    full: &mut dyn FnMut(Arc<Tail>) -> Result<()>,
-) -> Result<Indexed> {
+/// full goes to `full`, with how much of the segment the frames so far prove to be durable.
+pub(crate) fn index_runs(scan: &Scan<'_>, full: &mut dyn FnMut(Arc<Tail>, u64)) -> Result<Indexed> {
     let mut stretch = scan.before;
     let mut sum = Scanned::none(scan.start, scan.base);
     loop {
@@ -118,7 +115,7 @@ pub(crate) fn index_runs(
             return Ok(Indexed { tail, scanned: sum, stretch });
         }
         tail.finish(stretch);
-        full(tail)?;
+        full(tail, sum.durable_upto);
     }
 }
 

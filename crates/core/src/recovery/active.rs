@@ -10,6 +10,7 @@ use crate::limits::{FRAME_MAX_BYTES, UNSYNCED_MAX_BYTES};
 use crate::progress::Watch;
 use crate::segment::{Found, HEADER_PAGE, Scanner, Segment};
 use crate::shared::Shared;
+use crate::upkeep::{unwritten, write_run};
 use crate::writer::Start;
 
 use super::sealed::load_runs;
@@ -40,10 +41,11 @@ pub(super) fn load_active(
     };
     let (start, base, before) = load_runs(shared, &active, limit, watch)?;
     let scan = Scan { segment: &active, start, base, limit, past_damage: false, before, watch };
-    let indexed = index_runs(&scan, &mut |tail| {
-        let part = shared.part_of(tail);
-        shared.change_layout(|layout| layout.parts.push(part));
-        Ok(())
+    let own = head.filter(|head| head.segment == active.header.number);
+    let synced = own.map_or(0, |head| head.durable_upto);
+    let indexed = index_runs(&scan, &mut |tail, durable| {
+        shared.change_layout(|layout| layout.parts.push(Part::Tail(tail)));
+        write_runs(shared, &active, durable.max(synced));
     })?;
     let (tail, mut scanned, stretch) = (indexed.tail, indexed.scanned, indexed.stretch);
     shared.change_layout(|layout| layout.parts.push(Part::Tail(Arc::clone(&tail))));
@@ -52,7 +54,6 @@ pub(super) fn load_active(
         active.set_sealed();
     }
     let proven = proven(&active, &scanned, head, published, limit)?;
-    let own = head.filter(|head| head.segment == active.header.number);
     let mut recovery = Recovery {
         clean: own.is_some_and(|head| head.clean && head.offset == scanned.end),
         torn_bytes: 0,
@@ -92,6 +93,20 @@ pub(super) fn load_active(
         clean: recovery.clean,
     };
     Ok(Recovered { start, spare, recovery })
+}
+
+/// Writes the runs of frames that are known to be durable. The others are left to the keeper: what a run
+/// covers is not looked at again when the store is opened, so a run must not outlast any of it.
+fn write_runs(shared: &Shared, active: &Arc<Segment>, durable: u64) {
+    if shared.options.read_only {
+        return;
+    }
+    for tail in unwritten(&shared.layout()) {
+        if Arc::ptr_eq(tail.segment(), active) && tail.extent().end <= durable {
+            // If that fails, the tail answers, and the keeper tries again.
+            let _ = write_run(shared, &tail);
+        }
+    }
 }
 
 fn last_recorded(layout: &crate::shared::Layout) -> u64 {

@@ -4,7 +4,7 @@
 //! the active segment that is proven to have been synced: by any whole frame's `durable upto`, by
 //! HEAD, or by a clean close. Damage below D is rot: it stays, and the store opens read-only. What is
 //! torn above D is copied aside, then zeroed. What is whole above D may be only in the page cache, so
-//! it is written again and synced before anything is published.
+//! it is written again and synced before anything is published, and before a run covers it.
 
 mod active;
 mod creation;

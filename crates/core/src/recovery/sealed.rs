@@ -36,10 +36,9 @@ pub(super) fn load_sealed(
     let (start, base, before) = load_runs(shared, segment, length, watch)?;
     let covered = segment.end();
     let scan = Scan { segment, start, base, limit: length, past_damage: true, before, watch };
-    let indexed = index_runs(&scan, &mut |tail| {
+    let indexed = index_runs(&scan, &mut |tail, _| {
         let part = shared.part_of(tail);
         shared.change_layout(|layout| layout.parts.push(part));
-        Ok(())
     })?;
     let (tail, scanned) = (indexed.tail, indexed.scanned);
     let mut damage = scanned.damage.clone();

@@ -3,6 +3,7 @@
 
 pub(crate) mod images;
 pub(crate) mod stopping;
+pub(crate) mod watched;
 
 use std::fs;
 use std::path::{Path, PathBuf};
