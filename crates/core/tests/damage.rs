@@ -589,7 +589,8 @@ fn an_event_that_was_exchanged_does_not_verify() {
 /// What no link covers: the header of a frame says how much was synced.
 #[test]
 fn a_frame_of_a_sealed_segment_that_was_exchanged_does_not_verify() {
-    let mut files = one_by_one(&[&[7; 300_000]; 5]);
+    let payload = vec![7; 300_000];
+    let mut files = one_by_one(&[&payload[..]; 5]);
     assert!(files.contains_key(&segment(2)), "the first segment is sealed");
     let bytes = files.get_mut(&segment(1)).unwrap();
     assert_eq!(u32_at(bytes, 4096 + 20), 4096);
