@@ -110,7 +110,9 @@ export const mutants = [
   {
     name: 'the end of a segment that is not the last is cut',
     ...core('damage', 'the_end_of_a_segment_that_is_not_the_last_is_never_cut'),
-    edits: [['recovery/active.rs', 'if is_last && !shared.is_damaged()', 'if !shared.is_damaged()']],
+    edits: [
+      ['recovery/active.rs', 'if is_last && !shared.is_damaged()', 'if !shared.is_damaged()'],
+    ],
   },
   {
     name: 'a cut tail is not zeroed',
@@ -243,9 +245,7 @@ export const mutants = [
   {
     name: 'recovery writes runs of what it has not settled',
     ...settling('no_run_outlasts_a_frame_that_it_covers'),
-    edits: [
-      ['recovery/active.rs', 'tail.extent().end <= durable', 'durable > 0'],
-    ],
+    edits: [['recovery/active.rs', 'tail.extent().end <= durable', 'durable > 0']],
   },
   {
     name: 'HEAD of another boot is believed',
@@ -272,9 +272,7 @@ export const mutants = [
   {
     name: 'what is cut off is not kept aside',
     ...settling('what_was_cut_off_is_still_kept_after_a_power_cut'),
-    edits: [
-      ['recovery/torn.rs', 'crate::fs::replace(&*shared.fs, &path, &bytes).at(&path)?;', ''],
-    ],
+    edits: [['recovery/torn.rs', 'crate::fs::replace(&*shared.fs, &path, &bytes).at(&path)?;', '']],
   },
   {
     name: 'a torn header of a spare is taken for that of a segment',
