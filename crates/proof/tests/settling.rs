@@ -133,11 +133,12 @@ fn names_that_a_killed_process_made_last_once_they_are_used() {
 /// Appends, synced, until the next segment is begun. Returns the number of events then.
 fn fill_a_segment(store: &Store) -> u64 {
     let options = AppendOptions { durability: Some(Durability::Sync), ..AppendOptions::default() };
+    let payload = vec![7; 300_000];
     let event = NewEvent {
         entity: "a",
         fact: "b",
         content_type: "application/octet-stream",
-        payload: &[7; 300_000],
+        payload: &payload,
         ..Default::default()
     };
     let segments = store.stats().unwrap().segments;
