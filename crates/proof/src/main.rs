@@ -88,9 +88,10 @@ fn power_cut(options: &Options) -> std::io::Result<Report> {
                 keep(&violation.image, &directory.join(nth.to_string()))?;
             }
         }
-    }
-    if let Some(file) = &options.json {
-        write(file, json(options, &report, start.elapsed().as_secs()).as_bytes())?;
+        // After each round, so that a run that is stopped leaves what it has found.
+        if let Some(file) = &options.json {
+            write(file, json(options, &report, seconds).as_bytes())?;
+        }
     }
     println!("{}", counts(&report));
     Ok(report)
