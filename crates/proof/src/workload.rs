@@ -226,7 +226,7 @@ impl Scale {
     /// Everything.
     pub const ALL: Self = Self { moments_percent: 100, states_max: usize::MAX };
     /// A store that takes a second to be checked.
-    pub const FEW: Self = Self { moments_percent: 3, states_max: 3 };
+    pub const FEW: Self = Self { moments_percent: 10, states_max: 3 };
 }
 
 /// Where the store is. Its parent is made by it too.
