@@ -42,7 +42,10 @@ pub fn clear_faults() -> u32 {
     FAULTS.lock().drain(..).map(|fault| fault.times).sum()
 }
 
-/// Panics in a call of JavaScript's.
+/// A call of JavaScript's that fails.
+///
+/// # Panics
+/// Always.
 #[napi(catch_unwind)]
 pub fn panic_now() {
     panic!("as the test has asked for");
