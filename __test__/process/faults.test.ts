@@ -1,11 +1,12 @@
 // What an application sees when the disk fails, or the engine itself: with the real addon, on a disk that fails
 // on request.
 import { createRequire } from 'node:module'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { run } from '../helpers/child.js'
 import { addonWithFaults, drill, EIO, ENOSPC, type Fault, PANIC } from '../helpers/drill.js'
 import { temporaryFolder } from '../helpers/stores.js'
 
+vi.setConfig({ testTimeout: 90_000 })
 // Building it may take a while.
 beforeAll(addonWithFaults, 600_000)
 
