@@ -130,6 +130,7 @@ class Model {
     }
     if (command.unless !== undefined) {
       const [filter, after] = command.unless
+      if (after !== undefined && after >= this.log.length) return { code: 'ERR_POSITION_AHEAD' }
       if (this.log.some((event, i) => i > after && matches(filter, event))) {
         return { code: 'ERR_CONDITION_FAILED' }
       }

@@ -52,6 +52,9 @@ type Native = Pick<
   'submit' | 'stage' | 'submitStaged' | 'unstage' | 'appendSync' | 'ref' | 'unref'
 >
 
+// Queues with appends that have not settled: whoever waits for one may have let go of everything else.
+const waiting = new Set<AppendQueue>()
+
 export class AppendQueue {
   readonly #maxPayloadBytes: number
   #submission: Submission
@@ -92,8 +95,18 @@ export class AppendQueue {
     if (this.#paused.length > 0) setImmediate(this.#nextTurn)
   }
 
-  /** Given to the native store when it opens. */
-  readonly onOutcomes = (bytes: Uint8Array): void => {
+  /**
+   * Given to the native store when it opens, which holds on to it. So it must not hold on to the queue, which
+   * holds on to the native store: nobody could collect a store that is forgotten.
+   */
+  readonly onOutcomes: (bytes: Uint8Array) => void = AppendQueue.#weakly(new WeakRef(this))
+
+  static #weakly(queue: WeakRef<AppendQueue>): (bytes: Uint8Array) => void {
+    return (bytes) => queue.deref()?.receive(bytes)
+  }
+
+  /** Takes packed outcomes. */
+  receive(bytes: Uint8Array): void {
     this.#outcomes.push(new Outcomes(bytes))
     if (this.#outcomes.length === 1) this.#settleSome()
     this.#isAwaited = true
@@ -147,7 +160,10 @@ export class AppendQueue {
     const promise = new Promise<Receipt>(capture)
     pending.resolve = capturedResolve
     pending.reject = capturedReject
-    if (this.#pending.length === this.#first) this.#native?.ref()
+    if (this.#pending.length === this.#first) {
+      this.#native?.ref()
+      waiting.add(this)
+    }
     this.#pending.push(pending)
     if (!isPacked) this.#pause(new LargeAppend(submission, before), pending)
     else if (submission.packer.at >= PART_BYTES) this.#submit(true)
@@ -311,6 +327,7 @@ export class AppendQueue {
       this.#pending.length = 0
       this.#first = 0
       this.#native?.unref()
+      waiting.delete(this)
       this.#onDrained?.()
     } else if (this.#first >= 1024 && this.#first * 2 >= this.#pending.length) {
       this.#pending.splice(0, this.#first)

@@ -1,7 +1,7 @@
 // Clocks: one encoding for every helper, for dates and for the store's own clock, so that they
 // compare: u64 big-endian nanoseconds since 1970.
 import { isDate } from 'node:util/types'
-import { invalidArgument } from './errors.js'
+import { invalidArgument, wrapThrown } from './errors.js'
 import { describe, isBytes } from './packer.js'
 import type { Bytes } from './types.js'
 
@@ -36,6 +36,14 @@ function encode(ns: bigint): Bytes {
 
 /** A clock as bytes of its own, whatever the caller does with what was given. */
 export function clockBytes(value: unknown, argument: string): Bytes {
+  try {
+    return bytesOf(value, argument)
+  } catch (error) {
+    throw wrapThrown(argument, error)
+  }
+}
+
+function bytesOf(value: unknown, argument: string): Bytes {
   if (isDateValue(value)) {
     const bytes = new Uint8Array(8)
     writeDate(new DataView(bytes.buffer), 0, value, argument)

@@ -221,7 +221,16 @@ export function fromNativeText(text: string): Error {
 export function fromNative(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof CodedError) return error
   const native = parseNative(error.message)
-  return native === undefined ? error : fromDetails(native)
+  if (native !== undefined) return fromDetails(native)
+  return (error as { code?: unknown }).code === PANIC_CODE ? panicked(error) : error
+}
+
+/** What the bindings say of a call that has panicked: all errors of the engine are of the kind above. */
+const PANIC_CODE = 'GenericFailure'
+
+function panicked(cause: Error): unknown {
+  const message = `The engine stopped unexpectedly (${cause.message}): open the store again.`
+  return new CodedError('ERR_POISONED', message, 'unknown', {}, { cause })
 }
 
 /** Frozen, and without the fields that the engine left empty. */

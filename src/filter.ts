@@ -102,6 +102,14 @@ export function checkScopes(value: unknown, argument: string): readonly Pattern[
 
 function checkPattern(value: unknown, argument: string): Pattern {
   if (typeof value === 'string') return wellFormed(value, argument)
+  try {
+    return literalPattern(value, argument)
+  } catch (error) {
+    throw wrapThrown(argument, error)
+  }
+}
+
+function literalPattern(value: unknown, argument: string): Pattern {
   if (typeof value !== 'object' || value === null) {
     throw invalidArgument(
       argument,

@@ -1,4 +1,5 @@
 // Opening a store that has much to read: watched, and given up on request.
+import { offAbort, onAbort } from './abort.js'
 import { NativeOpening } from './binding.js'
 import { fromNative } from './errors.js'
 import type { OpenProgress } from './types.js'
@@ -26,7 +27,7 @@ export async function watched<T>(
     failure ??= { reason }
     opening.cancel()
   }
-  const onAbort = (): void => fail(signal?.reason)
+  const abort = (): void => fail(signal?.reason)
   const report = (isOpen: boolean): void => {
     try {
       const progress = JSON.parse(opening.progress() ?? 'null') as OpenProgress | null
@@ -37,7 +38,7 @@ export async function watched<T>(
     }
   }
   const timer = onProgress === undefined ? undefined : setInterval(report, REPORT_MS, false)
-  signal?.addEventListener('abort', onAbort)
+  onAbort(signal, abort)
   try {
     const opened = await open(opening)
     if (failure === undefined) report(true)
@@ -47,7 +48,7 @@ export async function watched<T>(
     if (failure === undefined) throw fromNative(error)
   } finally {
     clearInterval(timer)
-    signal?.removeEventListener('abort', onAbort)
+    offAbort(signal, abort)
   }
   throw failure?.reason
 }

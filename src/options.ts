@@ -67,10 +67,10 @@ export function readFields<K extends string>(
   argument: string,
   known: readonly K[],
 ): Fields<K> {
-  if (!isRecord(value)) {
-    throw invalidArgument(argument, `must be a plain object, not ${describe(value)}`)
-  }
   try {
+    if (!isRecord(value)) {
+      throw invalidArgument(argument, `must be a plain object, not ${describe(value)}`)
+    }
     refuseUnknownKeys(value, argument, known)
     const fields: { [P in K]?: unknown } = {}
     for (const key of known) {
@@ -115,16 +115,22 @@ export function oneOf<W extends string>(value: unknown, argument: string, words:
 
 /** An AbortSignal; also of another realm, so it is known by what it can do. */
 export function abortSignal(value: unknown, argument: string): AbortSignal {
-  const signal = value as Partial<AbortSignal> | null
-  if (
-    typeof signal !== 'object' ||
-    signal === null ||
-    typeof signal.aborted !== 'boolean' ||
-    typeof signal.addEventListener !== 'function'
-  ) {
-    throw invalidArgument(argument, `must be an AbortSignal, not ${describe(value)}`)
+  try {
+    if (isSignal(value)) return value
+  } catch (error) {
+    throw wrapThrown(argument, error)
   }
-  return signal as AbortSignal
+  throw invalidArgument(argument, `must be an AbortSignal, not ${describe(value)}`)
+}
+
+function isSignal(value: unknown): value is AbortSignal {
+  const signal = value as Partial<AbortSignal> | null
+  return (
+    typeof signal === 'object' &&
+    signal !== null &&
+    typeof signal.aborted === 'boolean' &&
+    typeof signal.addEventListener === 'function'
+  )
 }
 
 const DURABILITIES: readonly Durability[] = ['sync', 'interval', 'none']

@@ -80,9 +80,11 @@ export class Packer {
 
   /** Bytes without their length; also of shared memory, which is copied here and now. */
   raw(value: Uint8Array): void {
-    this.reserve(value.length)
+    // Asked once: shared memory may grow meanwhile.
+    const { length } = value
+    this.reserve(length)
     this.bytes.set(value, this.at)
-    this.at += value.length
+    this.at += length
   }
 
   /** Bytes behind their length. */
@@ -150,10 +152,13 @@ export function isUint8(value: unknown): value is Uint8Array {
   return ArrayBuffer.isView(value) && isUint8Array(value)
 }
 
-/** A detached buffer has no bytes, and must not be taken for an empty value. */
+/** Bytes that went away with their buffer must not be taken for an empty value. */
 export function refuseDetached(value: Uint8Array, argument: string): void {
   if (value.length === 0 && isDetached(value)) {
-    throw invalidArgument(argument, 'has a detached buffer: its bytes have been transferred away')
+    throw invalidArgument(
+      argument,
+      'has lost its bytes: its buffer was transferred to somebody else, or has shrunk',
+    )
   }
 }
 
@@ -166,7 +171,8 @@ export function isBytes(value: unknown, argument: string): value is Uint8Array {
 
 function isDetached(value: Uint8Array): boolean {
   try {
-    new Uint8Array(value.buffer)
+    // Refused of a view that lies outside of its buffer.
+    Uint8Array.prototype.values.call(value)
     return false
   } catch {
     return true
@@ -199,6 +205,15 @@ export function describe(value: unknown): string {
     case 'symbol':
       return 'a symbol'
     default:
-      return Array.isArray(value) ? 'an array' : 'an object'
+      return isArray(value) ? 'an array' : 'an object'
+  }
+}
+
+/** Also of a proxy that was revoked, which is nothing. */
+function isArray(value: unknown): boolean {
+  try {
+    return Array.isArray(value)
+  } catch {
+    return false
   }
 }

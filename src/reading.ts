@@ -1,8 +1,10 @@
 // Reads. A reading is a description; a cursor is one read of it, at one head. Iterators are made by
 // hand, for an async generator costs more than decoding an event does.
+import { offAbort, onAbort } from './abort.js'
 import { type BatchSource, type Decoded, isLast } from './batch.js'
 import type { NativeRead } from './binding.js'
 import { closed, fromNative } from './errors.js'
+import { keepHere } from './keep.js'
 import type { Session, Waiting } from './session.js'
 import { turn } from './turn.js'
 import type { Reading } from './types.js'
@@ -134,7 +136,7 @@ export class Cursor<T> implements Waiting {
       return undefined
     }
     this.#source ??= sourceOf(this.#plan.session.source, this.#native)
-    const batch = this.#plan.decode(bytes, this.#source)
+    const batch = this.#plan.decode(keepHere(bytes), this.#source)
     const { count, last, head } = batch
     this.#head = head
     this.#left = last ? 0 : this.#left - count
@@ -244,7 +246,7 @@ export class Cursor<T> implements Waiting {
       const waiter = { resolve: resolve as Waiter['resolve'], reject }
       this.#waiter = waiter
       this.#plan.session.wait(this)
-      this.#plan.signal?.addEventListener('abort', this.#onAbort)
+      onAbort(this.#plan.signal, this.#onAbort)
       answer.then(
         (value) => {
           if (this.#waiter !== waiter) return
@@ -271,7 +273,7 @@ export class Cursor<T> implements Waiting {
     if (waiter === undefined) return undefined
     this.#waiter = undefined
     this.#plan.session.done(this)
-    this.#plan.signal?.removeEventListener('abort', this.#onAbort)
+    offAbort(this.#plan.signal, this.#onAbort)
     return waiter
   }
 }

@@ -2,6 +2,7 @@
 import type { BatchSource } from './batch.js'
 import type { NativeSource, NativeStore } from './binding.js'
 import { closed, fromNative } from './errors.js'
+import { keepHere } from './keep.js'
 import { TextCache } from './texts.js'
 import type { Bytes } from './types.js'
 
@@ -26,7 +27,7 @@ export class Slab {
   at = 0
 
   constructor(length: number) {
-    const bytes = Buffer.allocUnsafeSlow(length)
+    const bytes = keepHere(Buffer.allocUnsafeSlow(length))
     this.bytes = bytes
     this.view = new DataView(bytes.buffer, bytes.byteOffset, length)
   }

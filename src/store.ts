@@ -9,6 +9,7 @@ import { eventNow, latestNow, nativeStore, versionNow } from './binding.js'
 import { closed, fromNative, invalidArgument, toDamage } from './errors.js'
 import { decodeEvent, decodeEvents } from './event.js'
 import { checkFilters, EVERYTHING } from './filter.js'
+import { keepHere } from './keep.js'
 import { type Watching, watched } from './opening.js'
 import {
   abortSignal,
@@ -558,7 +559,7 @@ function eventOrNone<E extends EventType>(
   bytes: Uint8Array | null,
   source: BatchSource,
 ): RecordedEvent<E> | undefined {
-  return bytes === null ? undefined : (decodeEvent(bytes, source) as RecordedEvent<E>)
+  return bytes === null ? undefined : (decodeEvent(keepHere(bytes), source) as RecordedEvent<E>)
 }
 
 /** The event that the engine has put into a slab, if its length is not 0. */

@@ -41,6 +41,10 @@ const PART_BYTES = 256 * 1024
 // Events between two looks at the clock.
 const STEP_EVENTS = 32
 
+// What is being read, where it is no event.
+const AT_OPTIONS = -2
+const AT_LIST = -1
+
 const NO_EVENTS: readonly unknown[] = []
 
 const HARD_PAYLOAD_LIMIT = 48 * 1024 * 1024
@@ -85,7 +89,7 @@ export class Submission {
   #busy = false
   #expectGiven = false
   #withIds = false
-  #index = -1
+  #index = AT_OPTIONS
   // Of the append that is being encoded: where its header is, its events, how many are done, and of how many.
   #start = 0
   #written: Written = { entities: '' }
@@ -127,9 +131,10 @@ export class Submission {
     }
     this.#start = this.packer.at
     this.#busy = true
-    this.#index = -1
+    this.#index = AT_OPTIONS
     try {
       this.#header(sequence, options)
+      this.#index = AT_LIST
       return this.#begin(written, events, pace)
     } catch (error) {
       throw this.#undone(error)
@@ -168,7 +173,8 @@ export class Submission {
     this.packer.at = this.#start
     this.#events = NO_EVENTS
     this.#remainder = undefined
-    return wrapThrown(this.#index < 0 ? 'options' : `events[${this.#index}]`, error)
+    const event = this.#index === AT_LIST ? 'events' : `events[${this.#index}]`
+    return wrapThrown(this.#index === AT_OPTIONS ? 'options' : event, error)
   }
 
   #header(sequence: number, options: unknown): void {
@@ -380,8 +386,9 @@ export class Submission {
     const { length } = value
     if (length === 0) refuseDetached(value, this.#path(field))
     if (length > HARD_PAYLOAD_LIMIT) throw this.#tooLarge(field, length)
+    const start = packer.at
     packer.raw(value)
-    packer.view.setUint32(lengthAt, length, true)
+    packer.view.setUint32(lengthAt, packer.at - start, true)
   }
 
   #tooLarge(field: string, actual: number): Error {

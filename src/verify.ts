@@ -1,4 +1,5 @@
 // Verifying, a slice of work at a time, so that it can be watched and stopped.
+import { offAbort, onAbort } from './abort.js'
 import type { NativeVerify } from './binding.js'
 import { closed, fromNative, toDamage } from './errors.js'
 import { abortSignal, progressListener, readFields } from './options.js'
@@ -53,13 +54,13 @@ function nextStep(
         reject(error)
       },
     }
-    const onAbort = (): void => waiting.fail(signal?.reason)
+    const abort = (): void => waiting.fail(signal?.reason)
     const end = (): void => {
       session.done(waiting)
-      signal?.removeEventListener('abort', onAbort)
+      offAbort(signal, abort)
     }
     session.wait(waiting)
-    signal?.addEventListener('abort', onAbort)
+    onAbort(signal, abort)
     native.step().then(
       (text) => {
         end()

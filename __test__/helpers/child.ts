@@ -26,12 +26,13 @@ export function start(
   args: readonly string[] = [],
   flags: readonly string[] = [],
   deadlineMs = DEADLINE_MS,
+  env: NodeJS.ProcessEnv = {},
 ): Program {
   const code = `import { clock, Store, TetralogError } from 'tetralog'\n${source}`
   const child = spawn(
     process.execPath,
     [...flags, '--input-type=module', '--eval', code, '--', ...args],
-    { cwd: root, stdio: ['pipe', 'pipe', 'pipe'] },
+    { cwd: root, stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } },
   )
   let stdout = ''
   let stderr = ''
@@ -69,6 +70,7 @@ export function run(
   args: readonly string[] = [],
   flags: readonly string[] = [],
   deadlineMs = DEADLINE_MS,
+  env: NodeJS.ProcessEnv = {},
 ): Promise<Ended> {
-  return start(source, args, flags, deadlineMs).ended
+  return start(source, args, flags, deadlineMs, env).ended
 }

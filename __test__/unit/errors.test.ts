@@ -47,6 +47,13 @@ test('fields that the engine leaves out are there as undefined', () => {
   expect(error).toMatchObject({ damage: [{ segment: 1, entities: ['e'] }] })
 })
 
+test('a panic in a native call is a coded error, with what it said as the cause', () => {
+  const panic = Object.assign(new Error('index out of bounds'), { code: 'GenericFailure' })
+  const error = fromNative(panic)
+  expect(error).toBeInstanceOf(TetralogError)
+  expect(error).toMatchObject({ code: 'ERR_POISONED', written: 'unknown', cause: panic })
+})
+
 test('what is not a native error is left alone', () => {
   for (const error of [
     new Error('boom'),

@@ -198,6 +198,13 @@ impl<'a> Append<'a> {
                 "is one version, but the append writes to several entities: give it by entity, or on the events",
             ));
         }
+        let says_something = self.expected.is_some_and(|expected| expected != Expected::Any);
+        if says_something && self.events.is_empty() {
+            return Err(Error::invalid(
+                "options.expect",
+                "is one version, but no event says of which entity: give it by entity",
+            ));
+        }
         for (entity, _) in &self.expected_by_entity {
             crate::event::name(entity, crate::limits::ENTITY_MAX_BYTES, || {
                 format!("options.expect['{entity}']")

@@ -429,6 +429,16 @@ fn do_append(
         assert!(matches!(result, Err(Error::WrongExpectedVersion { .. })), "{result:?}");
         return;
     }
+    let newest = model.events.last().map(|event| event.position);
+    if let Some(ahead) = unless.and_then(|ask| ask.after).filter(|after| Some(*after) > newest) {
+        match result {
+            Err(Error::PositionAhead { position, head }) => {
+                assert_eq!((position, head), (ahead, newest));
+            }
+            other => panic!("expected {ahead} to be ahead of {newest:?}, got {other:?}"),
+        }
+        return;
+    }
     let conflict = unless.and_then(|ask| {
         let from = ask.after.map_or(0, |after| after + 1);
         model.events.iter().find(|e| e.position >= from && ask.matches(e)).map(|e| e.position)

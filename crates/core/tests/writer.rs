@@ -541,6 +541,32 @@ fn a_failed_sync_rejects_what_was_built_meanwhile() {
 }
 
 #[test]
+fn a_rotation_that_has_waited_for_a_failed_sync_writes_no_seal() {
+    let (store, faults, inner) = faulty(small());
+    let log = || {
+        let file = inner.open(Path::new("/store/segments/0000000001.seg"), OpenMode::Read).unwrap();
+        let mut bytes = vec![0; file.length().unwrap() as usize];
+        file.read_at(&mut bytes, 0).unwrap();
+        bytes
+    };
+    let sink = Arc::new(Collector::default());
+    submit_and_hold_its_sync(&store, &faults, &sink);
+    let before = log();
+    let mut submission = SubmissionBuilder::new();
+    submission.push(1, &[event("b", "f", &vec![7; 2 << 20])], &AppendOptions::default());
+    let own = Arc::clone(&sink) as Arc<dyn OutcomeSink>;
+    store.submit(submission.finish(), own, false).unwrap();
+    // Until it needs the next segment, and waits.
+    std::thread::sleep(Duration::from_millis(200));
+    faults.syncs_fail.store(true, Ordering::SeqCst);
+    faults.gate.set(false);
+    for (_, outcome) in sink.wait(2) {
+        assert_eq!(outcome.unwrap_err().code(), "ERR_POISONED");
+    }
+    assert!(log() == before, "nothing is written behind what may not be there");
+}
+
+#[test]
 fn a_relaxed_append_does_not_wait_for_a_sync_beside_it() {
     let options =
         StoreOptions { durability: Durability::Interval, fsync_event_count: 1, ..small() };

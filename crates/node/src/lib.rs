@@ -3,6 +3,8 @@
 
 mod buffers;
 mod convert;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod links;
 mod opening;
 pub mod point;
@@ -14,13 +16,13 @@ mod work;
 use napi_derive::napi;
 
 /// How the addon was built: benchmarks refuse `debug`.
-#[napi]
+#[napi(catch_unwind)]
 pub fn build_profile() -> String {
     if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned()
 }
 
 /// Version of the addon; has to be that of the package.
-#[napi]
+#[napi(catch_unwind)]
 pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }

@@ -36,7 +36,7 @@ pub struct NativeOpening {
 
 #[napi]
 impl NativeOpening {
-    #[napi(constructor)]
+    #[napi(catch_unwind, constructor)]
     pub fn new() -> Self {
         Self::default()
     }

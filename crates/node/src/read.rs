@@ -29,7 +29,7 @@ impl NativeRead {
 #[napi]
 impl NativeRead {
     /// The next packed batch; null at the end.
-    #[napi(ts_return_type = "Promise<Uint8Array | null>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<Uint8Array | null>")]
     pub fn next(&self) -> AsyncTask<Work<Option<Vec<u8>>, Option<Uint8Array>>> {
         let read = Arc::clone(&self.read);
         Work::start(move || read.next_into(buffers::take()), |batch| batch.map(buffers::hand_over))
@@ -42,14 +42,14 @@ impl NativeRead {
     }
 
     /// How many there are.
-    #[napi(ts_return_type = "Promise<number>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<number>")]
     pub fn count(&self) -> AsyncTask<Work<u64, f64>> {
         let read = Arc::clone(&self.read);
         Work::start(move || read.count(), |count| count as f64)
     }
 
     /// The plan and its cost, as JSON.
-    #[napi(ts_return_type = "Promise<string>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
     pub fn explain(&self) -> AsyncTask<Work<String, String>> {
         let read = Arc::clone(&self.read);
         let explain = move || {
@@ -112,7 +112,7 @@ impl NativeVerify {
 #[napi]
 impl NativeVerify {
     /// Does a slice of the work; progress or the report, as JSON.
-    #[napi(ts_return_type = "Promise<string>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
     pub fn step(&self) -> AsyncTask<Work<String, String>> {
         let verification = Arc::clone(&self.verification);
         let step = move || {

@@ -10,7 +10,7 @@ use crate::opening::NativeOpening;
 use crate::work::Work;
 
 /// Repairs the store in a directory, or says what that would do. The report as JSON.
-#[napi(ts_return_type = "Promise<string>")]
+#[napi(catch_unwind, ts_return_type = "Promise<string>")]
 pub fn repair(
     path: String,
     dry_run: bool,

@@ -16,7 +16,11 @@ use serde_json::json;
 use tetralog_core::{Durability, Error, Outcome, OutcomeSink, Read, ReadSpec, Store, StoreOptions};
 
 use crate::convert::{damage_json, pack_outcomes, stats_json, to_js};
+#[cfg(feature = "faults")]
+use crate::faults::open as engine;
 use crate::opening::NativeOpening;
+#[cfg(not(feature = "faults"))]
+use crate::opening::Watched;
 use crate::point;
 use crate::read::{NativeRead, NativeSource, NativeVerify};
 use crate::work::Work;
@@ -105,6 +109,11 @@ pub struct NativeStore {
 /// An open store on its way to JavaScript.
 pub struct Opened(Store, Outcomes);
 
+#[cfg(not(feature = "faults"))]
+fn engine(path: String, options: StoreOptions, watched: &Watched) -> tetralog_core::Result<Store> {
+    Store::open_observed(path, options, watched)
+}
+
 fn finish(opened: Opened) -> NativeStore {
     let live = Live { store: Arc::new(opened.0), outcomes: Arc::new(opened.1) };
     NativeStore {
@@ -127,7 +136,7 @@ type Opening = AsyncTask<Work<Opened, NativeStore>>;
 #[napi]
 impl NativeStore {
     /// Opens a store on disk.
-    #[napi(ts_return_type = "Promise<NativeStore>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<NativeStore>")]
     pub fn open(
         env: Env,
         path: String,
@@ -157,12 +166,12 @@ impl NativeStore {
         };
         let outcomes = Outcomes::new(env, &on_outcomes)?;
         let watched = opening.watched();
-        let open = move || Ok(Opened(Store::open_observed(path, options, &*watched)?, outcomes));
+        let open = move || Ok(Opened(engine(path, options, &watched)?, outcomes));
         Ok(Work::start(open, finish))
     }
 
     /// Makes a store in memory.
-    #[napi(ts_return_type = "Promise<NativeStore>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<NativeStore>")]
     pub fn memory(
         env: Env,
         max_payload_bytes: f64,
@@ -180,7 +189,7 @@ impl NativeStore {
     }
 
     /// What stands for the store in calls that are functions.
-    #[napi(getter)]
+    #[napi(catch_unwind, getter)]
     pub fn handle(&self) -> u32 {
         self.handle
     }
@@ -258,7 +267,7 @@ impl NativeStore {
     }
 
     /// The newest event of an entity, as a packed batch.
-    #[napi(ts_return_type = "Promise<Uint8Array | null>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<Uint8Array | null>")]
     pub fn latest_async(
         &self,
         entity: String,
@@ -268,7 +277,7 @@ impl NativeStore {
     }
 
     /// The event at a position, as a packed batch.
-    #[napi(ts_return_type = "Promise<Uint8Array | null>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<Uint8Array | null>")]
     pub fn event_async(
         &self,
         position: f64,
@@ -278,7 +287,7 @@ impl NativeStore {
     }
 
     /// The newest version of an entity; -1 for none.
-    #[napi(ts_return_type = "Promise<number>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<number>")]
     pub fn version_async(&self, entity: String) -> AsyncTask<Work<Option<u64>, f64>> {
         let store = self.engine();
         let convert = |version: Option<u64>| version.map_or(-1.0, |version| version as f64);
@@ -286,7 +295,7 @@ impl NativeStore {
     }
 
     /// The newest visible position.
-    #[napi(ts_return_type = "Promise<number>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<number>")]
     pub fn head(&self) -> AsyncTask<Work<Option<u64>, f64>> {
         let store = self.engine();
         Work::start(move || store?.head(), |head| head.map_or(-1.0, |head| head as f64))
@@ -347,21 +356,21 @@ impl NativeStore {
     }
 
     /// Figures, as JSON.
-    #[napi(ts_return_type = "Promise<string>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
     pub fn stats(&self) -> AsyncTask<Work<String, String>> {
         let store = self.engine();
         Work::start(move || store?.stats().map(|stats| stats_json(&stats)), |text| text)
     }
 
     /// Waits until all that was submitted is synced.
-    #[napi(ts_return_type = "Promise<void>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn sync(&self) -> AsyncTask<Work<(), ()>> {
         let store = self.engine();
         Work::start(move || store?.sync(), |()| ())
     }
 
     /// Lets pending appends finish and releases the store.
-    #[napi(ts_return_type = "Promise<void>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn close(&self) -> AsyncTask<Work<(), ()>> {
         point::forget(self.handle);
         *self.begun.lock() = None;

@@ -287,6 +287,10 @@ enum Conflict {
 /// Looks for an event that matches one of the conditions after its position.
 fn check_conditions(append: &Append<'_>, view: &View, readable: u64) -> Result<Conflict> {
     for (index, condition) in append.unless.iter().enumerate() {
+        if let Some(position) = condition.after.filter(|after| *after >= view.end()) {
+            // Of another log, or of one that has lost its end: nothing could ever match.
+            return Err(Error::PositionAhead { position, head: view.end().checked_sub(1) });
+        }
         let from = condition.after.map_or(0, |after| after + 1);
         let found = crate::query::first_match(view, &condition.filters, from, readable)?;
         match found {

@@ -169,29 +169,42 @@ impl Writer {
         self.finish();
     }
 
-    /// Leaves the log synced, and the keeper at its end.
+    /// Leaves the log synced, and the keeper at its end, whatever comes of the first.
     pub(crate) fn finish(&self) {
-        self.sequencer.lock().finish(&mut self.release.lock());
-        self.keeper.stop();
+        self.supervise(|| self.sequencer.lock().finish(&mut self.release.lock()));
+        self.supervise(|| self.keeper.stop());
     }
 
     fn work(&self) {
         while let Some(duty) = self.queue.wait() {
-            match duty {
-                Duty::Work => {
-                    let sequencer = self.sequencer.lock();
-                    let work = self.queue.pop(TURN_BYTES);
-                    if work.is_empty() {
-                        continue;
-                    }
+            self.supervise(|| self.attend_to(duty));
+        }
+    }
+
+    /// Takes a step of the writer. A panic in it poisons the store, so that nothing is acknowledged any
+    /// more, and gives `None`; the thread lives on, to reject what comes.
+    fn supervise<T>(&self, step: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(step));
+        if done.is_err() {
+            self.shared.poison("the writer stopped unexpectedly");
+        }
+        done.ok()
+    }
+
+    fn attend_to(&self, duty: Duty) {
+        match duty {
+            Duty::Work => {
+                let sequencer = self.sequencer.lock();
+                let work = self.queue.pop(TURN_BYTES);
+                if !work.is_empty() {
                     let mut delivery = Delivery::default();
                     delivery.owe(&work);
                     self.turn(sequencer, work, &mut delivery);
                 }
-                Duty::Sync => {
-                    let _ = self.durable.sync();
-                    self.release.lock().store_head(false);
-                }
+            }
+            Duty::Sync => {
+                let _ = self.durable.sync();
+                self.release.lock().store_head(false);
             }
         }
     }
@@ -228,7 +241,7 @@ impl Writer {
     ) {
         let mut release = Held::new(&self.release);
         self.queue.attend();
-        let written = catch_unwind(AssertUnwindSafe(|| {
+        let written = self.supervise(|| {
             sequencer.start_group();
             sequencer.sequence(work, delivery, &mut release);
             sequencer.prepare_group();
@@ -236,20 +249,21 @@ impl Writer {
             release.get();
             self.take_along(&mut sequencer, delivery, &mut release);
             sequencer.write_group()
-        }));
-        if written.is_err() {
-            self.queue.leave();
+        });
+        match &written {
+            None => self.queue.leave(),
+            // Before anybody else gets the sequencer, and writes behind what may be half there.
+            Some(Err(error)) => self.shared.poison(&error.to_string()),
+            Some(Ok(_)) => {}
         }
         let release = release.get();
         drop(sequencer);
-        let released = written.and_then(|written| {
-            catch_unwind(AssertUnwindSafe(|| release.release(written, delivery)))
-        });
-        if released.is_err() {
-            self.shared.poison("the writer stopped unexpectedly");
-            release.store_head(false);
+        let released =
+            written.and_then(|written| self.supervise(|| release.release(written, delivery)));
+        if released.is_none() {
             let error = self.shared.poisoned().unwrap_or(Error::Closed);
             delivery.reject(&error, &self.queue);
+            self.supervise(|| release.store_head(false));
         }
     }
 }

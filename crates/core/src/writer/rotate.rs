@@ -27,6 +27,10 @@ impl Sequencer {
     /// old segment stays as it is; if a write fails, the store is poisoned.
     pub(super) fn rotate(&mut self, bound: u64, release: &mut Held<'_>) -> Result<()> {
         let release = release.get();
+        // What was waited for may have failed: then nothing is written behind it.
+        if let Some(error) = self.shared.poisoned() {
+            return Err(error);
+        }
         self.keeper.refuse_unwritten()?;
         let size = self.next_size().max(HEADER_PAGE + bound + SEAL_LEN);
         let spare = match self.keeper.spare(self.active.header.number + 1, size) {
