@@ -1,8 +1,10 @@
 //! A device that takes what is written to it and cannot keep it: the image of a file system is on another
 //! one that is too small for it. The kernel tells of that once, in a sync, and takes the pages for clean.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use tetralog_core::fs::{DiskFs, Fs, OpenMode};
 use tetralog_core::{Error, Store};
 
 use super::Findings;
@@ -18,6 +20,8 @@ const DEVICE_MIB: (u64, u64) = (14, 24);
 const ENOUGH_MIB: u64 = 320;
 /// More steps than the device has room for.
 const STEPS: u64 = 2000;
+/// Files made and removed again: each writes more than a thousandth of the journal.
+const JOURNAL_SYNCS: u64 = 150;
 /// Appends refused in a row, after which the store is taken for full.
 const REFUSED: usize = 40;
 
@@ -26,6 +30,8 @@ pub fn fail(life: &mut Life, room: &Room, findings: &mut Findings) -> Result<(),
     let device = room.memory("device", DEVICE_MIB.0 + life.numbers.below(DEVICE_MIB.1))?;
     let image = room.image(device.path(), "failing", MIB)?;
     let mount = image.mount()?;
+    image.write_pages_alone()?;
+    fill_journal(mount.path())?;
     let directory = store(mount.path());
     let notes = Arc::new(Notes::default());
     let opened = life.open(&directory, &notes)?;
@@ -55,6 +61,20 @@ pub fn fail(life: &mut Life, room: &Room, findings: &mut Findings) -> Result<(),
     findings.count("appends acknowledged as durable", required.durable.len() as u64);
     mount.unmount()?;
     device.unmount()
+}
+
+/// Lets the journal take all the space that it will ever need: what cannot be written later is data. An
+/// ext4 whose journal fails becomes read-only.
+fn fill_journal(mount: &Path) -> Result<(), String> {
+    let told = |error: std::io::Error| format!("filling the journal: {error}");
+    let path = mount.join("filling");
+    for _ in 0..JOURNAL_SYNCS {
+        DiskFs.open(&path, OpenMode::Create).map_err(told)?;
+        DiskFs.sync_dir(mount).map_err(told)?;
+        DiskFs.remove(&path).map_err(told)?;
+        DiskFs.sync_dir(mount).map_err(told)?;
+    }
+    Ok(())
 }
 
 fn append_until_it_fails(

@@ -182,10 +182,15 @@ impl Process {
         }
     }
 
+    /// All that it has told by now.
+    pub fn so_far(&mut self) -> &[Line] {
+        self.heard.extend(self.lines.try_iter());
+        &self.heard
+    }
+
     /// Why it could not go on, if it has said so by now.
     pub fn failure(&mut self) -> Option<&str> {
-        self.heard.extend(self.lines.try_iter());
-        self.heard.iter().find_map(|line| match line {
+        self.so_far().iter().find_map(|line| match line {
             Line::Failed(message) => Some(message.as_str()),
             _ => None,
         })

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use tetralog_core::fs::{DiskFs, Fs};
+use tetralog_core::fs::{DiskFs, Fs, OpenMode};
 
 /// Set within the namespace.
 const INSIDE: &str = "TETRALOG_PROOF_NAMESPACE";
@@ -86,6 +86,23 @@ impl Image {
     /// Mounts it, through a loop device that goes when it is unmounted.
     pub fn mount(&self) -> Result<Mount, String> {
         mount(&["-t", "ext4", "-o", "loop", text(&self.file)?], self.place.clone())
+    }
+}
+
+impl Image {
+    /// Lets the loop device, while it is mounted, write each page alone: of a larger write for which its file
+    /// has space in part, the kernel's loop driver reports success.
+    pub fn write_pages_alone(&self) -> Result<(), String> {
+        let told = |error: std::io::Error| format!("the loop device: {error}");
+        for entry in std::fs::read_dir("/sys/block").map_err(told)? {
+            let device = entry.map_err(told)?.path();
+            let backing = std::fs::read_to_string(device.join("loop/backing_file"));
+            if backing.is_ok_and(|file| Path::new(file.trim_end()) == self.file) {
+                let file = DiskFs.open(&device.join("queue/max_sectors_kb"), OpenMode::Write);
+                return file.and_then(|file| file.write_at(b"4", 0)).map_err(told);
+            }
+        }
+        Err("there is no loop device for it".to_owned())
     }
 }
 
