@@ -42,7 +42,8 @@ fn main() -> ExitCode {
 }
 
 fn claims() -> Result<Totals> {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|one| !one.starts_with('-')).collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|one| !one.starts_with('-')).collect();
     let mut out = stdout();
     let (chosen, filtered): (Vec<_>, Vec<_>) = CLAIMS.iter().partition(|(claim, _)| {
         wanted.is_empty() || wanted.iter().any(|part| claim.contains(part.as_str()))
@@ -52,7 +53,8 @@ fn claims() -> Result<Totals> {
     let mut totals = Totals::default();
     for (claim, arguments) in chosen {
         let Output { status, stdout, stderr } = tried(arguments)?;
-        let said = [stdout, stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        let said =
+            [stdout, stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
         let verdict = match status.code() {
             Some(0) => {
                 totals.passed += 1;

@@ -24,7 +24,12 @@ const APPENDS: u64 = 4;
 const STEPS: u64 = 2000;
 
 /// Fills a file system with appends, a few times.
-pub fn fill(life: &mut Life, room: &Room, ext4: bool, findings: &mut Findings) -> Result<(), String> {
+pub fn fill(
+    life: &mut Life,
+    room: &Room,
+    ext4: bool,
+    findings: &mut Findings,
+) -> Result<(), String> {
     let mount = if ext4 {
         room.image(room.path(), "full", MIB)?.mount()?
     } else {

@@ -67,7 +67,8 @@ fn cut_once(life: &mut Life, image: &Image, findings: &mut Findings) -> Result<(
     lines.iter_mut().skip(before).for_each(weaken);
     let failures = life.take(&task, lines);
     findings.count("power cuts", 1);
-    findings.count("processes that met the cut before they were killed", failures.len().min(1) as u64);
+    findings
+        .count("processes that met the cut before they were killed", failures.len().min(1) as u64);
     mount.unmount()
 }
 
