@@ -1,6 +1,7 @@
 //! Workloads, cut at every moment that matters.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use tetralog_core::Durability;
 
@@ -8,7 +9,7 @@ use crate::check::{check, keeps_torn_bytes, public_files};
 use crate::disk::{Cut, Disk, Effect, Image, Moment, Recording, Standing};
 use crate::fate::{Effort, States};
 use crate::numbers::Numbers;
-use crate::promise::{Promise, Promised};
+use crate::promise::{Promise, Promised, Witness};
 use crate::workload::{History, Machine, Scale, Session, Style, Workload};
 
 /// What is run, in turn.
@@ -255,8 +256,9 @@ impl Case {
             }
         }
         let history = History(history.0.clone());
-        let mut session =
-            Session { workload: self.workload, disk, store: &store, seed: self.seed, history };
+        let witness = Arc::new(disk.clone());
+        let (workload, seed) = (self.workload, self.seed);
+        let mut session = Session { workload, witness, store: &store, seed, history };
         let lost = (0..next).filter(|number| !found.contains_key(number));
         let lost: Vec<u64> = lost.take(numbers.below(3) as usize).collect();
         for number in lost {

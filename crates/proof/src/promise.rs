@@ -1,6 +1,9 @@
 //! What an engine has promised, as far as a power cut must not break it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use tetralog_core::Error;
 
 /// Something that somebody was told.
 #[derive(Debug, Clone)]
@@ -34,6 +37,15 @@ pub enum Promise {
     },
     /// So many bytes were cut off and kept.
     KeptAside(u64),
+}
+
+/// Is told what an engine promises, at the moment that it does.
+pub trait Witness: Send + Sync + Debug {
+    /// Something was promised.
+    fn promise(&self, promise: Promise);
+
+    /// An append failed, or, where there is no number, a sync.
+    fn failed(&self, _append: Option<u64>, _error: &Error) {}
 }
 
 /// All that was promised up to a moment.

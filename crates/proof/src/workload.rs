@@ -1,6 +1,7 @@
 //! What is done to a store while its disk records: appends of all kinds in both manners, rotation,
 //! syncs, closing and opening again, and a sync that fails.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use tetralog_core::{
 
 use crate::disk::Disk;
 use crate::numbers::Numbers;
-use crate::promise::Promise;
+use crate::promise::{Promise, Witness};
 
 /// A machine whose time and randomness come from a seed.
 #[derive(Debug)]
@@ -192,6 +193,89 @@ fn id_of(number: u64, nth: u64) -> [u8; 16] {
 #[derive(Debug, Clone, Default)]
 pub struct History(pub Vec<Append>);
 
+/// What is done next: decided before it is done, so that somebody else can work out what it was.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// An append by a caller who waits, and mostly does the work.
+    Append(u64),
+    /// Submissions for the writer's threads, with the numbers of their appends.
+    Submit(Vec<Range<u64>>),
+    /// A sync.
+    Sync,
+}
+
+impl History {
+    /// A history whose first appends are none of its reader's business.
+    pub fn starting_at(number: u64) -> Self {
+        let none = Append { events: Vec::new(), expected: None, durability: None };
+        Self(vec![none; number as usize])
+    }
+
+    /// The number of the next append.
+    pub fn next_number(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// Decides what is done next.
+    pub fn plan(&mut self, workload: &Workload, seed: u64, numbers: &mut Numbers) -> Step {
+        match numbers.below(10) {
+            0..5 => Step::Append(self.plan_append(workload, seed, numbers)),
+            5..9 => {
+                let submissions = 1 + numbers.below(4);
+                let plan = |_| self.plan_submission(workload, seed, numbers);
+                Step::Submit((0..submissions).map(plan).collect())
+            }
+            _ => Step::Sync,
+        }
+    }
+
+    /// Several appends, some of which are refused because of others.
+    fn plan_submission(
+        &mut self,
+        workload: &Workload,
+        seed: u64,
+        numbers: &mut Numbers,
+    ) -> Range<u64> {
+        let first = self.next_number();
+        for _ in 0..=numbers.below(3) {
+            let number = self.plan_append(workload, seed, numbers);
+            if numbers.percent(40) {
+                self.contend(number as usize);
+            }
+        }
+        first..self.next_number()
+    }
+
+    fn plan_append(&mut self, workload: &Workload, seed: u64, numbers: &mut Numbers) -> u64 {
+        let number = self.next_number();
+        let styles = workload.styles;
+        let mut place = numbers.below(styles.iter().map(|(_, weight)| weight).sum());
+        let style = styles.iter().find(|(_, weight)| {
+            let found = place < *weight;
+            place = place.saturating_sub(*weight);
+            found
+        });
+        let mut append = Append::of(seed, number, style.map_or(Style::Unique, |one| one.0));
+        if numbers.percent(10) {
+            append.durability = Some(Durability::Sync);
+        }
+        self.0.push(append);
+        number
+    }
+
+    /// Lets an append want to be the first of the entity that the one before it writes to: it is refused,
+    /// for what may not be durable yet.
+    fn contend(&mut self, number: usize) {
+        let before = number.checked_sub(1).and_then(|before| self.0.get(before));
+        let entity = before.and_then(|append| append.events.first()).map(|own| own.entity.clone());
+        let append = &mut self.0[number];
+        if let (Some(entity), [own]) = (entity, &mut append.events[..]) {
+            own.entity = entity;
+            append.expected = Some(Expected::None);
+        }
+    }
+}
+
 /// A workload: options and a seed decide everything but the turns of the threads.
 #[derive(Debug, Clone)]
 pub struct Workload {
@@ -246,14 +330,24 @@ impl Workload {
         }
     }
 
-    /// Opens the store on a disk.
+    /// Opens the store on a recording disk.
     pub fn open(&self, disk: &Disk, machine: &Arc<Machine>) -> Result<Store> {
-        let (fs, host): (Arc<dyn Fs>, Arc<dyn Host>) =
-            (Arc::new(disk.clone()), Arc::<Machine>::clone(machine));
-        let store = Store::open_with(fs, host, root(), self.options())?;
+        let host = Arc::<Machine>::clone(machine);
+        self.open_at(Arc::new(disk.clone()), host, root(), disk)
+    }
+
+    /// Opens the store in a directory.
+    pub fn open_at(
+        &self,
+        fs: Arc<dyn Fs>,
+        host: Arc<dyn Host>,
+        directory: PathBuf,
+        witness: &dyn Witness,
+    ) -> Result<Store> {
+        let store = Store::open_with(fs, host, directory, self.options())?;
         // What recovery shows has to last, whatever the durability.
-        disk.promise(Promise::SyncedBelow(store.stats()?.events));
-        disk.promise(Promise::KeptAside(store.recovery().torn_bytes));
+        witness.promise(Promise::SyncedBelow(store.stats()?.events));
+        witness.promise(Promise::KeptAside(store.recovery().torn_bytes));
         Ok(store)
     }
 
@@ -267,7 +361,8 @@ impl Workload {
                 disk.fail_sync_after(2 + numbers.below(self.steps * 2));
             }
             let store = self.open(disk, &machine)?;
-            let mut session = Session { workload: self, disk, store: &store, seed, history };
+            let witness = Arc::new(disk.clone());
+            let mut session = Session { workload: self, witness, store: &store, seed, history };
             for _ in 0..self.steps {
                 session.step(&mut numbers);
             }
@@ -280,13 +375,13 @@ impl Workload {
     }
 }
 
-/// A store that is open on a recording disk.
+/// An open store to which a workload is done.
 #[derive(Debug)]
 pub struct Session<'a> {
     /// Its workload.
     pub workload: &'a Workload,
-    /// Its disk.
-    pub disk: &'a Disk,
+    /// Who is told of promises.
+    pub witness: Arc<dyn Witness>,
     /// The store.
     pub store: &'a Store,
     /// Decides what appends are like.
@@ -298,14 +393,19 @@ pub struct Session<'a> {
 impl Session<'_> {
     /// Does something.
     pub fn step(&mut self, numbers: &mut Numbers) {
-        match numbers.below(10) {
-            0..5 => self.append(numbers),
-            5..9 => self.submit(numbers),
-            _ => {
-                if self.store.sync().is_ok() {
-                    self.disk.promise(Promise::Synced);
-                }
-            }
+        let step = self.history.plan(self.workload, self.seed, numbers);
+        self.carry_out(&step);
+    }
+
+    /// Does what was planned.
+    pub fn carry_out(&self, step: &Step) {
+        match step {
+            Step::Append(number) => self.append_planned(*number),
+            Step::Submit(submissions) => self.submit(submissions),
+            Step::Sync => match self.store.sync() {
+                Ok(()) => self.witness.promise(Promise::Synced),
+                Err(error) => self.witness.failed(None, &error),
+            },
         }
         self.look();
     }
@@ -319,37 +419,24 @@ impl Session<'_> {
                 stats.synced_position.map_or(0, |last| last + 1)
             }
         };
-        self.disk.promise(Promise::SyncedBelow(durable));
+        self.witness.promise(Promise::SyncedBelow(durable));
     }
 
-    fn next(&mut self, numbers: &mut Numbers) -> u64 {
-        let number = self.history.0.len() as u64;
-        let styles = self.workload.styles;
-        let mut place = numbers.below(styles.iter().map(|(_, weight)| weight).sum());
-        let style = styles.iter().find(|(_, weight)| {
-            let found = place < *weight;
-            place = place.saturating_sub(*weight);
-            found
-        });
-        let mut append = Append::of(self.seed, number, style.map_or(Style::Unique, |one| one.0));
-        if numbers.percent(10) {
-            append.durability = Some(Durability::Sync);
-        }
-        self.history.0.push(append);
-        number
-    }
-
-    /// An append by a caller who waits, and mostly does the work.
+    /// One append.
     pub fn append(&mut self, numbers: &mut Numbers) {
-        let number = self.next(numbers);
+        let number = self.history.plan_append(self.workload, self.seed, numbers);
+        self.append_planned(number);
+    }
+
+    fn append_planned(&self, number: u64) {
         let append = &self.history.0[number as usize];
         let outcome = self.store.append(&append.new_events(), &append.options());
-        promise(self.disk, self.workload.durability, number, append, &outcome);
+        tell(&*self.witness, self.workload.durability, number, append, &outcome);
     }
 
     /// The same event names again, as a caller would who does not know what became of an append.
     pub fn retry(&mut self, lost: u64) -> Result<Receipt> {
-        let number = self.history.0.len() as u64;
+        let number = self.history.next_number();
         let mut append = self.history.0[lost as usize].clone();
         for (own, nth) in append.events.iter_mut().zip(0..) {
             own.metadata[..8].copy_from_slice(&number.to_le_bytes());
@@ -357,52 +444,31 @@ impl Session<'_> {
         }
         append.expected = None;
         let outcome = self.store.append(&append.new_events(), &append.options());
-        promise(self.disk, self.workload.durability, number, &append, &outcome);
+        tell(&*self.witness, self.workload.durability, number, &append, &outcome);
         self.history.0.push(append);
         outcome
     }
 
-    /// Lets an append want to be the first of the entity that the one before it writes to: it is refused,
-    /// for what may not be durable yet.
-    fn contend(&mut self, number: usize) {
-        let before = number.checked_sub(1).and_then(|before| self.history.0.get(before));
-        let entity = before.and_then(|append| append.events.first()).map(|own| own.entity.clone());
-        let append = &mut self.history.0[number];
-        if let (Some(entity), [own]) = (entity, &mut append.events[..]) {
-            own.entity = entity;
-            append.expected = Some(Expected::None);
-        }
-    }
-
-    /// Several appends for the writer's threads, some of which are refused because of others.
-    fn submit(&mut self, numbers: &mut Numbers) {
-        let mut submissions = Vec::new();
-        let mut count = 0;
-        let first = self.history.0.len();
-        for _ in 0..=numbers.below(3) {
-            let mut submission = SubmissionBuilder::new();
-            for _ in 0..=numbers.below(3) {
-                let number = self.next(numbers);
-                if numbers.percent(40) {
-                    self.contend(number as usize);
-                }
-                let append = &self.history.0[number as usize];
-                submission.push(number as u32, &append.new_events(), &append.options());
-                count += 1;
-            }
-            submissions.push(submission.finish());
-        }
+    fn submit(&self, submissions: &[Range<u64>]) {
+        let first = submissions.first().map_or(0, |range| range.start) as usize;
+        let appends = self.history.0[first..].to_vec();
         let sink = Arc::new(Promising {
-            disk: self.disk.clone(),
+            witness: Arc::clone(&self.witness),
             durability: self.workload.durability,
             first,
-            appends: self.history.0[first..].to_vec(),
-            left: Mutex::new(count),
+            left: Mutex::new(appends.len()),
+            appends,
             done: Condvar::new(),
         });
-        for submission in submissions {
-            let sink = Arc::clone(&sink) as Arc<dyn OutcomeSink>;
-            if self.store.submit(submission, sink, false).is_err() {
+        for numbers in submissions {
+            let mut submission = SubmissionBuilder::new();
+            for number in numbers.clone() {
+                let append = &self.history.0[number as usize];
+                submission.push(number as u32, &append.new_events(), &append.options());
+            }
+            let own = Arc::clone(&sink) as Arc<dyn OutcomeSink>;
+            if let Err(error) = self.store.submit(submission.finish(), own, false) {
+                self.witness.failed(None, &error);
                 return;
             }
         }
@@ -413,7 +479,7 @@ impl Session<'_> {
 /// Notes what is promised at the moment that it is.
 #[derive(Debug)]
 struct Promising {
-    disk: Disk,
+    witness: Arc<dyn Witness>,
     durability: Durability,
     first: usize,
     appends: Vec<Append>,
@@ -435,7 +501,7 @@ impl OutcomeSink for Promising {
         let count = outcomes.len();
         for (number, outcome) in outcomes {
             let append = &self.appends[number as usize - self.first];
-            promise(&self.disk, self.durability, u64::from(number), append, &outcome);
+            tell(&*self.witness, self.durability, u64::from(number), append, &outcome);
         }
         let mut left = self.left.lock();
         *left = left.saturating_sub(count);
@@ -443,8 +509,8 @@ impl OutcomeSink for Promising {
     }
 }
 
-fn promise(
-    disk: &Disk,
+fn tell(
+    witness: &dyn Witness,
     durability: Durability,
     number: u64,
     append: &Append,
@@ -454,14 +520,15 @@ fn promise(
     let durable = durability == sync || append.durability == Some(sync);
     match outcome {
         Ok(Receipt { positions: Some((position, _)), duplicate: false, .. }) => {
-            disk.promise(Promise::Acknowledged { append: number, position: *position, durable });
+            witness.promise(Promise::Acknowledged { append: number, position: *position, durable });
         }
         // A refusal rests on what is acknowledged, at whatever level that was.
         Err(Error::WrongExpectedVersion { entity, actual: Some(version), .. })
             if durability == sync =>
         {
-            disk.promise(Promise::Reached { entity: entity.clone(), version: *version });
+            witness.promise(Promise::Reached { entity: entity.clone(), version: *version });
         }
-        _ => {}
+        Ok(_) | Err(Error::WrongExpectedVersion { .. }) => {}
+        Err(error) => witness.failed(Some(number), error),
     }
 }

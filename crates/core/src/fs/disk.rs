@@ -4,11 +4,12 @@
 use std::fs::{self, TryLockError};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
 
 use super::map::{Map, WriteMap};
 use super::{File, Fs, Kind, OpenMode};
@@ -16,6 +17,9 @@ use super::{File, Fs, Kind, OpenMode};
 /// File systems that write elsewhere when they overwrite (statfs magic numbers): btrfs, zfs,
 /// bcachefs, nilfs.
 const COPY_ON_WRITE: [i64; 4] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e, 0x3434];
+
+/// What direct writes are aligned to, in files and in memory: enough for every device.
+const BLOCK: u64 = 4096;
 
 /// The real file system.
 #[derive(Debug, Default, Clone, Copy)]
@@ -97,6 +101,33 @@ impl DiskFile {
         let map = WriteMap::new(&self.file)?;
         Ok(self.write_map.get_or_init(|| map))
     }
+
+    /// Writes whole blocks without the page cache; `None` where that cannot be done.
+    fn write_direct(&self, bytes: &[u8], offset: u64) -> Option<io::Result<()>> {
+        let start = offset - offset % BLOCK;
+        let end = (offset + bytes.len() as u64).next_multiple_of(BLOCK);
+        if end > self.length().ok()? {
+            return None;
+        }
+        let direct = fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(OFlags::DIRECT.bits().cast_signed())
+            .open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+            .ok()?;
+        let length = (end - start) as usize;
+        let mut buffer = vec![0; length + BLOCK as usize];
+        let aligned = buffer.as_ptr().align_offset(BLOCK as usize);
+        let blocks = buffer.get_mut(aligned..aligned + length)?;
+        if let Err(error) = self.read_at(blocks, start) {
+            return Some(Err(error));
+        }
+        let at = (offset - start) as usize;
+        blocks.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
+        match direct.write_all_at(blocks, start) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => None,
+            done => Some(done),
+        }
+    }
 }
 
 impl File for DiskFile {
@@ -115,6 +146,10 @@ impl File for DiskFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
+    }
+
+    fn write_past_cache(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_direct(bytes, offset).unwrap_or_else(|| self.write_at(bytes, offset))
     }
 
     fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -70,6 +70,12 @@ pub trait File: Send + Sync + Debug {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all bytes.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes all bytes, past the page cache where the file system can. After a write has failed, the cache
+    /// may take its pages for clean, and for written to where they were only allocated (ext4): then the
+    /// same bytes written through it do not reach the disk, whatever the next sync says.
+    fn write_past_cache(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_at(bytes, offset)
+    }
     /// Writes all bytes through a shared mapping: no system call, durable after `sync` like any
     /// write. The range must be allocated and must not be published to readers yet.
     fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()>;

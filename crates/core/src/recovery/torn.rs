@@ -28,7 +28,7 @@ pub(super) fn cut_torn_tail(
     bytes.truncate(torn);
     let path = torn_path(shared, active, end)?;
     crate::fs::replace(&*shared.fs, &path, &bytes).at(&path)?;
-    active.file()?.write_at(&vec![0; torn], end).at(&active.path)?;
+    active.file()?.write_past_cache(&vec![0; torn], end).at(&active.path)?;
     active.sync()?;
     Ok(torn as u64)
 }
@@ -47,8 +47,8 @@ fn torn_path(shared: &Shared, active: &Segment, end: u64) -> Result<PathBuf> {
     Err(Error::format(&directory, "holds too many torn tails; remove old ones"))
 }
 
-/// Writes what is whole above the durable offset again, in place, and syncs: it may have been in the page
-/// cache only, and a sync alone does not bring back pages whose write has failed. The header page too, where
+/// Writes what is whole above the durable offset again, in place and past the page cache, and syncs: it may
+/// have been in the cache only, and a sync alone does not bring back pages whose write has failed. The header page too, where
 /// nothing behind it is known to be durable.
 pub(super) fn settle(active: &Segment, durable: u64, end: u64) -> Result<()> {
     let mut buffer = vec![0; 1 << 20];
@@ -57,7 +57,7 @@ pub(super) fn settle(active: &Segment, durable: u64, end: u64) -> Result<()> {
         let n = (end - at).min(buffer.len() as u64) as usize;
         let piece = buffer.get_mut(..n).unwrap_or_default();
         read_exact_at(active.file()?, piece, at).at(&active.path)?;
-        active.file()?.write_at(piece, at).at(&active.path)?;
+        active.file()?.write_past_cache(piece, at).at(&active.path)?;
         at += n as u64;
     }
     active.sync()
@@ -66,7 +66,7 @@ pub(super) fn settle(active: &Segment, durable: u64, end: u64) -> Result<()> {
 /// Writes the zeros behind the last frame again. Not synced.
 pub(super) fn zero_behind(active: &Segment, end: u64, length: u64) -> Result<()> {
     let zeros = vec![0; (length - end).min(UNSYNCED_MAX_BYTES) as usize];
-    active.file()?.write_at(&zeros, end).at(&active.path)
+    active.file()?.write_past_cache(&zeros, end).at(&active.path)
 }
 
 /// Makes names durable that a process may have made and used, and then was killed: what is found in a

@@ -23,7 +23,7 @@ pub use content::{Bytes, Content};
 pub use image::{Effect, Image, Inode, Node};
 pub use recording::{Cut, Entry, Moment, Pending, Recording, Standing, Target};
 
-use crate::promise::Promise;
+use crate::promise::{Promise, Witness};
 
 /// A disk.
 #[derive(Debug, Clone, Default)]
@@ -124,11 +124,6 @@ impl Disk {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Notes what somebody was promised at this moment.
-    pub fn promise(&self, promise: Promise) {
-        self.state.lock().recording.log.push(Entry::Promised(promise));
-    }
-
     /// Lets a sync of a segment fail, after so many that succeed.
     pub fn fail_sync_after(&self, syncs: u64) {
         self.state.lock().syncs_until_failure = Some(syncs);
@@ -146,6 +141,12 @@ impl Disk {
 
     fn opened(&self, path: &Path, inode: Inode) -> Arc<dyn File> {
         Arc::new(DiskFile { disk: self.clone(), path: path.to_owned(), inode, locked: false })
+    }
+}
+
+impl Witness for Disk {
+    fn promise(&self, promise: Promise) {
+        self.state.lock().recording.log.push(Entry::Promised(promise));
     }
 }
 
