@@ -105,14 +105,14 @@ impl Findings {
         case: &'static str,
         seed: u64,
         workload: &str,
-        live: impl FnOnce(&mut Life, &mut Self) -> Result<(), String>,
+        happens: impl FnOnce(&mut Life, &mut Self) -> Result<(), String>,
     ) {
         self.rounds += 1;
         let Some(workload) = WORKLOADS.iter().find(|one| one.name == workload) else {
             return self.violations.push(Violation { case, seed, message: "no workload".into() });
         };
         let mut life = Life::new(workload, seed);
-        let lived = catch_unwind(AssertUnwindSafe(|| live(&mut life, self)));
+        let lived = catch_unwind(AssertUnwindSafe(|| happens(&mut life, self)));
         if let Err(message) = lived.unwrap_or_else(|_| Err("a panic".to_owned())) {
             self.violations.push(Violation { case, seed, message });
         }

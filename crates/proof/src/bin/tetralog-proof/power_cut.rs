@@ -6,7 +6,7 @@ use std::time::Instant;
 use tetralog_proof::disk::Image;
 use tetralog_proof::power_cut::{LONG, Report, Violation, WORKLOADS, prove};
 
-use crate::report::{violations, write};
+use crate::report::{machine, violations, write};
 use crate::{End, Options};
 
 /// Runs workloads and cuts them.

@@ -3,13 +3,12 @@
 use std::fmt::Write;
 use std::io;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Instant;
 
 use tetralog_proof::real::room::{self, Room};
 use tetralog_proof::real::{DISKS, Findings, KILLED, prove_disk, prove_kill};
 
-use crate::report::{violations, write};
+use crate::report::{machine, violations, write};
 use crate::{End, Options, SKIPPED};
 
 /// Directories of this program start with it; a process id follows.
@@ -117,12 +116,4 @@ fn json(proof: &str, options: &Options, findings: &Findings, seconds: u64) -> St
         counts.join(",\n"),
         violations(messages)
     )
-}
-
-/// Kernel, architecture and processors.
-fn machine() -> String {
-    let said = Command::new("uname").arg("-srm").output();
-    let kernel = said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
-    let processors = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {processors} processors", kernel.unwrap_or_default())
 }

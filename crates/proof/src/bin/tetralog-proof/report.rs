@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 /// Violations as JSON, those with the same message counted.
 pub fn violations<'a>(messages: impl Iterator<Item = &'a str>) -> String {
@@ -23,4 +24,12 @@ pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     std::fs::write(path, bytes)
+}
+
+/// Kernel, architecture and processors.
+pub fn machine() -> String {
+    let said = Command::new("uname").arg("-srm").output();
+    let kernel = said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{}, {processors} processors", kernel.unwrap_or_default())
 }
