@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use common::watched::{Operation, WatchedFs, Watcher};
 use common::{all, append, event, expecting, small, verify};
 use parking_lot::Mutex;
-use tetralog_core::fs::{Fs, MemoryFs};
+use tetralog_core::fs::{Fs, MemoryFs, OpenMode};
 use tetralog_core::{
     AppendOptions, Durability, Error, Expected, NewEvent, Outcome, OutcomeSink, Store,
     StoreOptions, SubmissionBuilder, SystemHost, Written,
