@@ -252,13 +252,14 @@ export class AppendQueue {
     setImmediate(this.#nextTurn)
   }
 
-  /** Hands over what stands before the first of those that have paused. */
+  /** Hands over what stands before the first of those that have paused, and begins with it. */
   #begin(): void {
     const [first] = this.#paused
     if (first === undefined || this.#native === undefined) return
     try {
       first.large.precede(this.#native)
       this.#unsent = first.pending.sequence
+      first.large.begin(this.#native)
     } catch (error) {
       this.#rejectUnsent(fromNative(error))
     }
@@ -296,7 +297,10 @@ export class AppendQueue {
     const pending = this.#pending
     let from = pending.length
     while (from > this.#first && this.#isUnsent(pending[from - 1])) from--
-    if (this.#paused.length > 0) this.#native?.unstage()
+    if (this.#paused.length > 0) {
+      this.#native?.unstage()
+      this.#submission.packer.reset()
+    }
     this.#paused.length = 0
     for (const { reject } of pending.splice(from)) reject?.(error)
     this.#afterSettling()

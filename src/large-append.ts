@@ -30,6 +30,11 @@ export class LargeAppend {
   precede(native: Staging): void {
     const { packer } = this.submission
     if (this.#before > 0) native.submit(packer.bytes.subarray(0, this.#before), false)
+  }
+
+  /** Then stages what was packed of it before it paused. */
+  begin(native: Staging): void {
+    const { packer } = this.submission
     const expected = this.submission.expectedBytes * RESERVE
     native.stage(packer.bytes.subarray(this.#before, packer.at), expected)
     this.#before = 0

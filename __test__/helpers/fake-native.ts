@@ -66,6 +66,7 @@ export class FakeNative {
   readonly reads: FakeRead[] = []
   syncAnswer: Uint8Array | Error = new Uint8Array(0)
   submitError: Error | undefined
+  stageError: Error | undefined
   answers: (Uint8Array | null | Error)[][] = []
   /** What the next reads begin with at once. */
   readonly atOnce: Uint8Array[] = []
@@ -76,6 +77,7 @@ export class FakeNative {
   readonly staged: Buffer[] = []
 
   stage(part: Uint8Array, _expected: number): void {
+    if (this.stageError !== undefined) throw this.stageError
     this.staged.push(Buffer.from(part))
   }
 

@@ -317,6 +317,17 @@ describe('an append of many events', () => {
     queue.onOutcomes(packOutcomes([{ sequence: 0 }]))
     await sent
   })
+
+  test('that cannot be taken over does not take with it what was handed over before it', async () => {
+    const before = queue.append(event('a'), undefined)
+    native.stageError = nativeError({ code: 'ERR_CLOSED' })
+    const large = queue.append(many('b'), undefined)
+    await expect(large).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+    await tick()
+    expect(native.submissions.map(entities)).toEqual([['a']])
+    queue.onOutcomes(packOutcomes([{ sequence: 0 }]))
+    await before
+  })
 })
 
 describe('a synchronous append', () => {
