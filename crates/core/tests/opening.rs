@@ -11,7 +11,7 @@ use common::watched::{Operation, WatchedFs, Watcher};
 use common::{all, append, event, relaxed, small, stream, verify};
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use tetralog_core::fs::{Fs, OpenMode};
+use tetralog_core::fs::{Fs, MemoryFs, OpenMode};
 use tetralog_core::{BatchEvent, NewEvent, Store, StoreOptions, SystemHost};
 
 /// Remembers what is done: the verb, and the name of the file.
@@ -118,6 +118,42 @@ fn the_first_append_takes_the_clean_mark_back_before_it_writes() {
     assert!(place("write HEAD") < place("sync HEAD"), "{done:?}");
     assert!(place("sync HEAD") < place("write 0000000001.seg"), "{done:?}");
     assert!(place("allocate 0000000001.seg") < place("write 0000000001.seg"), "{done:?}");
+}
+
+/// A writer that finishes making its store while somebody else looks at it.
+#[derive(Debug)]
+struct Maker {
+    fs: Arc<MemoryFs>,
+    manifest: Mutex<Option<Vec<u8>>>,
+}
+
+impl Watcher for Maker {
+    fn before(&self, path: &Path, operation: Operation<'_>) -> io::Result<()> {
+        let looks = path.extension().is_some_and(|ending| ending == "seg");
+        if looks
+            && operation == Operation::Open(OpenMode::Read)
+            && let Some(bytes) = self.manifest.lock().take()
+        {
+            self.fs.open(&root().join("MANIFEST"), OpenMode::Create)?.write_at(&bytes, 0)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_that_opens_while_the_store_is_made_does_not_take_it_for_one_that_lost_its_manifest() {
+    let fs = recorder();
+    let store = open(&fs, small());
+    fill(&store, 0, 1);
+    store.close().unwrap();
+    let manifest = root().join("MANIFEST");
+    let bytes = bytes_of(&fs, &manifest);
+    fs.inner.remove(&manifest).unwrap();
+    let maker = Maker { fs: Arc::clone(&fs.inner), manifest: Mutex::new(bytes) };
+    let watched = Arc::new(WatchedFs::new(Arc::clone(&fs.inner), maker));
+    let options = StoreOptions { read_only: true, ..small() };
+    let reader = Store::open_with(watched, Arc::new(SystemHost), root(), options).unwrap();
+    assert_eq!(all(&reader).unwrap().len(), 10);
 }
 
 #[test]

@@ -39,21 +39,24 @@ pub(crate) fn survey(fs: &dyn Fs, directory: &Path) -> Result<Option<Manifest>> 
         }
         Some(Kind::Directory) => {}
     }
-    let manifest = Manifest::read(fs, directory)?;
-    if manifest.is_none() {
-        let names = fs.list(directory).at(directory)?;
-        if let Some(foreign) = names.iter().find(|name| !OWN_NAMES.contains(&name.as_str())) {
-            return Err(Error::format(
-                directory,
-                format!(
-                    "there is no Tetralog store here, and '{foreign}' does not belong to one: choose an \
-                     empty or a new directory"
-                ),
-            ));
-        }
-        refuse_orphans(fs, directory)?;
+    if let Some(manifest) = Manifest::read(fs, directory)? {
+        return Ok(Some(manifest));
     }
-    Ok(manifest)
+    let names = fs.list(directory).at(directory)?;
+    if let Some(foreign) = names.iter().find(|name| !OWN_NAMES.contains(&name.as_str())) {
+        return Err(Error::format(
+            directory,
+            format!(
+                "there is no Tetralog store here, and '{foreign}' does not belong to one: choose an \
+                 empty or a new directory"
+            ),
+        ));
+    }
+    match refuse_orphans(fs, directory) {
+        Ok(()) => Ok(None),
+        // A writer may have made the store meanwhile.
+        Err(error) => Manifest::read(fs, directory)?.map(Some).ok_or(error),
+    }
 }
 
 /// Makes a directory and the missing ones above it, their names durable.
