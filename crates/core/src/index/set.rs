@@ -197,7 +197,8 @@ mod tests {
             if let Some(len) = count_all(&all) {
                 prop_assert_eq!(len, count(&all, 0..u32::MAX));
             }
-            prop_assert_eq!(intersection(&all, range), wanted);
+            // By their values: what is made of bits has another container than `wanted` at exactly 4096 of them.
+            prop_assert!(intersection(&all, range).iter().eq(wanted.iter()));
         }
     }
 }
