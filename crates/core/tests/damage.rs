@@ -440,9 +440,8 @@ fn a_position_that_cannot_be_is_not_believed() {
     assert_eq!(store.event(3).unwrap().map(|batch| Batch::new(batch).len()), Some(1));
 }
 
-/// A kill between making the next segment's file and allocating it.
-#[test]
-fn an_unallocated_spare_is_no_damage() {
+/// A closed store that lists its next segment, which has no file; and a payload of which four more need it.
+fn with_listed_spare() -> (Files, Vec<u8>) {
     let (store, fs) = open(&Files::new()).unwrap();
     let payload = vec![7; 200_000];
     for _ in 0..4 {
@@ -452,6 +451,13 @@ fn an_unallocated_spare_is_no_damage() {
     store.close().unwrap();
     let mut files = Files::new();
     snapshot(&*fs, &root(), &mut files);
+    (files, payload)
+}
+
+/// A kill between making the next segment's file and allocating it.
+#[test]
+fn an_unallocated_spare_is_no_damage() {
+    let (files, payload) = with_listed_spare();
     for length in [0, 100] {
         let mut cut = files.clone();
         cut.insert(segment(2), vec![0; length]);
@@ -467,14 +473,7 @@ fn an_unallocated_spare_is_no_damage() {
 /// A power cut while the header page of the next segment is written: nothing can stand in that segment yet.
 #[test]
 fn a_torn_header_of_a_segment_without_frames_is_no_damage() {
-    let (store, fs) = open(&Files::new()).unwrap();
-    let payload = vec![7; 200_000];
-    for _ in 0..4 {
-        append(&store, &[event("a", "f", &payload)]).unwrap();
-    }
-    store.close().unwrap();
-    let mut files = Files::new();
-    snapshot(&*fs, &root(), &mut files);
+    let (files, payload) = with_listed_spare();
     let header = files[&segment(1)][..4096].to_vec();
     for torn in [0..512, 512..4096, 4095..4096] {
         let mut file = vec![0; 1 << 20];

@@ -85,19 +85,7 @@ pub(crate) fn create(shared: &Shared) -> Result<Manifest> {
     shared.fs.create_dir_all(&runs).at(&runs)?;
     settle_names_above(shared);
     let path = shared.segment_path(1);
-    let now = shared.host.unix_ns() / 1000;
-    let mut salt = [0; 8];
-    shared.host.random(&mut salt);
-    let header = SegmentHeader {
-        store_id: shared.store_id,
-        number: 1,
-        generation: 1,
-        base_position: 0,
-        base_log_index: 0,
-        salt,
-        created_us: now,
-        read_only: false,
-    };
+    let header = SegmentHeader::first(shared.store_id, &*shared.host);
     let size = SEGMENT_MIN_BYTES.min(shared.options.segment_max_bytes);
     let file = shared.fs.open(&path, OpenMode::Create).at(&path)?;
     file.allocate(size).at(&path)?;
@@ -109,7 +97,7 @@ pub(crate) fn create(shared: &Shared) -> Result<Manifest> {
     let manifest = Manifest {
         store_id: shared.store_id,
         generation: 1,
-        created_us: now,
+        created_us: header.created_us,
         segments: vec![(1, 1)],
         read_only: false,
     };

@@ -295,18 +295,7 @@ impl Plan {
 
     /// Nothing of the log is left: it begins again, as the same store.
     fn begin_anew(&mut self, manifest: &mut Manifest) {
-        let mut salt = [0; 8];
-        self.host.random(&mut salt);
-        let header = SegmentHeader {
-            store_id: manifest.store_id,
-            number: 1,
-            generation: 1,
-            base_position: 0,
-            base_log_index: 0,
-            salt,
-            created_us: self.host.unix_ns() / 1000,
-            read_only: false,
-        };
+        let header = SegmentHeader::first(manifest.store_id, &*self.host);
         let mut bytes = header.encode();
         bytes.resize(SEGMENT_MIN_BYTES as usize, 0);
         self.changes.insert(self.segments().join(file_name(1, 1)), Change::Replace(bytes));

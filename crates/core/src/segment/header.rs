@@ -3,6 +3,7 @@
 use super::{ELSEWHERE, NO_HEADER};
 use crate::chain;
 use crate::codec::{Reader, patch, put_u32, put_u64};
+use crate::host::Host;
 
 /// Bytes of the header page; the first frame starts behind it.
 pub(crate) const HEADER_PAGE: u64 = 4096;
@@ -57,6 +58,22 @@ impl HeaderPage {
 }
 
 impl SegmentHeader {
+    /// The header of a log's first segment.
+    pub(crate) fn first(store_id: [u8; 16], host: &dyn Host) -> Self {
+        let mut salt = [0; 8];
+        host.random(&mut salt);
+        Self {
+            store_id,
+            number: 1,
+            generation: 1,
+            base_position: 0,
+            base_log_index: 0,
+            salt,
+            created_us: host.unix_ns() / 1000,
+            read_only: false,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_PAGE as usize);
         out.extend_from_slice(&MAGIC);

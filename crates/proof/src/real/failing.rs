@@ -55,10 +55,7 @@ pub fn fail(life: &mut Life, room: &Room, findings: &mut Findings) -> Result<(),
     }
     mount.unmount()?;
     let mount = image.mount()?;
-    let required = life.promised.clone();
-    let events = life.settle(&store(mount.path()), &required)?;
-    findings.count("events found", events.len() as u64);
-    findings.count("appends acknowledged as durable", required.durable.len() as u64);
+    life.settle_device(&store(mount.path()), findings)?;
     mount.unmount()?;
     device.unmount()
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tetralog_core::fs::DiskFs;
 use tetralog_core::{BatchEvent, Error, Store};
 
+use super::Findings;
 use super::line::Line;
 use super::process::{Booted, Process, Task, public_files};
 use crate::check::{Found, check};
@@ -143,6 +144,19 @@ impl Life {
         let next = self.history.next_number();
         self.promised.add(&Promise::Settled { found: found.clone(), next });
         Ok((events, found))
+    }
+
+    /// Settles what is found on a device that was mounted again, and counts it.
+    pub fn settle_device(
+        &mut self,
+        directory: &Path,
+        findings: &mut Findings,
+    ) -> Result<(), String> {
+        let required = self.promised.clone();
+        let events = self.settle(directory, &required)?;
+        findings.count("events found", events.len() as u64);
+        findings.count("appends acknowledged as durable", required.durable.len() as u64);
+        Ok(())
     }
 
     /// Opens the store after something went wrong with it: what is required is there, a second opening

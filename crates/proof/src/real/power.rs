@@ -33,10 +33,7 @@ pub fn cut(life: &mut Life, room: &Room, findings: &mut Findings) -> Result<(), 
             continue;
         }
         let mount = image.mount()?;
-        let required = life.promised.clone();
-        let events = life.settle(&store(mount.path()), &required)?;
-        findings.count("events found", events.len() as u64);
-        findings.count("appends acknowledged as durable", required.durable.len() as u64);
+        life.settle_device(&store(mount.path()), findings)?;
         mount.unmount()?;
     }
     Ok(())
