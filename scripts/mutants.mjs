@@ -1,5 +1,6 @@
 // Seeds bugs into a copy of the project, one at a time, and shows that the tests notice: each mutant names
 // the test that has to fail. `npm run proof:mutants [-- name …]`; the table is scripts/mutants/results.json.
+// With `--check` it only sees whether all of them still fit the code.
 
 import { spawnSync } from 'node:child_process'
 import {
@@ -33,13 +34,23 @@ function makeCopy() {
   if (!existsSync(`${copy}node_modules`)) symlinkSync(`${root}node_modules`, `${copy}node_modules`)
 }
 
-/** Changes the files of a mutant in the copy; returns how they were. */
-function seed({ name, edits }) {
-  return edits.map(([file, from, to]) => {
-    const path = file.endsWith('.ts') ? `${copy}${file}` : `${copy}crates/core/src/${file}`
-    const text = readFileSync(path, 'utf8')
-    if (text.split(from).length !== 2)
+/** A file that a mutant changes, below a folder. */
+function sourceIn(folder, file) {
+  return file.endsWith('.ts') ? `${folder}${file}` : `${folder}crates/core/src/${file}`
+}
+
+function checkFit({ name, edits }) {
+  for (const [file, from] of edits) {
+    if (readFileSync(sourceIn(root, file), 'utf8').split(from).length !== 2)
       fail(`Mutant '${name}' fits ${file} no more: mend scripts/mutants/list.mjs.`)
+  }
+}
+
+/** Changes the files of a mutant in the copy; returns how they were. */
+function seed({ edits }) {
+  return edits.map(([file, from, to]) => {
+    const path = sourceIn(copy, file)
+    const text = readFileSync(path, 'utf8')
     writeFileSync(
       path,
       text.replace(from, () => to),
@@ -94,6 +105,8 @@ function keep(rows) {
 }
 
 const chosen = process.argv.slice(2)
+mutants.forEach(checkFit)
+if (chosen.includes('--check')) process.exit()
 const list = mutants.filter(({ name }) => chosen.length === 0 || chosen.includes(name))
 makeCopy()
 // Without a bug every one of these tests has to pass; otherwise that it fails means nothing.

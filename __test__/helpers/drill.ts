@@ -11,6 +11,7 @@ import { temporaryFolder } from './stores.js'
 export const PANIC = 0
 export const EIO = 5
 export const ENOSPC = 28
+export const EDQUOT = 122
 
 /** `operation` is a method of the engine's Fs or File; `path` a part of the file's; `skip` of them work first. */
 export interface Fault {

@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { run } from '../helpers/child.js'
-import { addonWithFaults, drill, EIO, ENOSPC, type Fault, PANIC } from '../helpers/drill.js'
+import { addonWithFaults, drill, EDQUOT, EIO, ENOSPC, type Fault, PANIC } from '../helpers/drill.js'
 import { temporaryFolder } from '../helpers/stores.js'
 
 vi.setConfig({ testTimeout: 90_000 })
@@ -142,14 +142,20 @@ describe('an error', () => {
   })
 })
 
-test('where no segment can be allocated, appends are refused until there is space, and reads go on', async () => {
-  const found = await drill({ operation: 'allocate', path: LOG, errno: ENOSPC, times: FOREVER })
-  const full = 'ERR_DISK_FULL false'
-  const later = [full, found.later[1]]
-  expect(found).toMatchObject({ ...unharmed, rejected: found.rejected, reasons: [full], later })
-  expect(found.rejected).toBeGreaterThan(0)
-  expect(found.events).toBe(found.appended)
-})
+test.each([
+  ['there is no space', ENOSPC],
+  ['a quota is used up', EDQUOT],
+])(
+  'where %s for a segment, appends are refused until there is, and reads go on',
+  async (_, errno) => {
+    const found = await drill({ operation: 'allocate', path: LOG, errno, times: FOREVER })
+    const full = 'ERR_DISK_FULL false'
+    const later = [full, found.later[1]]
+    expect(found).toMatchObject({ ...unharmed, rejected: found.rejected, reasons: [full], later })
+    expect(found.rejected).toBeGreaterThan(0)
+    expect(found.events).toBe(found.appended)
+  },
+)
 
 test('a panic in a native call is an error of that call, of the code that is translated', async () => {
   const ended = await run(

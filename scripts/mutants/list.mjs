@@ -73,7 +73,9 @@ export const mutants = [
   {
     name: 'recovery only syncs',
     ...settling('what_the_kernel_failed_to_write_is_written_again'),
-    edits: [['recovery/torn.rs', 'active.file()?.write_at(piece, at).at(&active.path)?;', '']],
+    edits: [
+      ['recovery/torn.rs', 'active.file()?.write_past_cache(piece, at).at(&active.path)?;', ''],
+    ],
   },
   {
     name: 'recovery publishes what it has not settled',
@@ -118,10 +120,14 @@ export const mutants = [
     name: 'a cut tail is not zeroed',
     ...cut('what_is_said_to_be_synced_survives_every_power_cut'),
     edits: [
-      ['recovery/torn.rs', 'active.file()?.write_at(&vec![0; torn], end).at(&active.path)?;', ''],
       [
         'recovery/torn.rs',
-        'active.file()?.write_at(&zeros, end).at(&active.path)\n',
+        'active.file()?.write_past_cache(&vec![0; torn], end).at(&active.path)?;',
+        '',
+      ],
+      [
+        'recovery/torn.rs',
+        'active.file()?.write_past_cache(&zeros, end).at(&active.path)\n',
         'let _ = zeros;\n    Ok(())\n',
       ],
     ],
@@ -280,13 +286,30 @@ export const mutants = [
     edits: [
       [
         'recovery/listed.rs',
-        `                match &opened.spare {
-                    Some(spare) if mode`,
+        `                if opened.spare.is_none() {
+                    damaged(reason);`,
         `                opened.spare = None;
-                match &opened.spare {
-                    Some(spare) if mode`,
+                if opened.spare.is_none() {
+                    damaged(reason);`,
       ],
     ],
+  },
+  {
+    name: 'what the device cannot read is taken for torn',
+    ...core('unreadable', 'an_unreadable_tail_is_never_taken_for_torn'),
+    edits: [
+      ['recovery/active.rs', 'if scanned.stop == Some(UNREADABLE) && !closed_here {', 'if false {'],
+    ],
+  },
+  {
+    name: 'a spare whose sync failed is used',
+    ...core('writer', 'a_spare_that_could_not_be_filled_is_never_used'),
+    edits: [['keeper.rs', 'self.unless_failed(spare, filled)', 'let _ = filled;\n Ok(spare)']],
+  },
+  {
+    name: 'a repair leaves its readers in the dark',
+    ...core('repair', 'a_reader_is_told_that_the_store_was_repaired'),
+    edits: [['repair/apply.rs', 'HeadPage::give_notice(fs, directory)?;', '']],
   },
   {
     name: 'a follower publishes what the writer has not',

@@ -44,9 +44,10 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    pub(crate) fn new(boot_id: [u8; 16], start: Start) -> Self {
+    /// A follower of the writer of HEAD, if there is that yet, from where opening left off.
+    pub(crate) fn new(boot_id: [u8; 16], page: Option<HeadPage>, start: Start) -> Self {
         let place = Place {
-            page: None,
+            page,
             active: start.active,
             tail: start.tail,
             offset: start.offset,
@@ -73,6 +74,10 @@ impl Follower {
         let Some(head) = place.head(shared) else {
             return Ok(());
         };
+        if head.replaced {
+            let reason = "the store has been repaired since it was opened: open it again";
+            return Err(Error::format(&shared.directory, reason));
+        }
         if place.stopped || head.store_id != shared.store_id || head.boot_id != self.boot_id {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::codec::{Reader, put_u32, put_u64};
 use crate::error::{AtPath, Result};
-use crate::fs::{File, Fs, OpenMode};
+use crate::fs::{File, Fs, OpenMode, replace};
 
 /// Its name in the store's directory.
 pub(crate) const NAME: &str = "HEAD";
@@ -37,6 +37,8 @@ pub(crate) struct Head {
     /// The store was closed in order, all of it synced.
     pub(crate) clean: bool,
     pub(crate) poisoned: bool,
+    /// A repair has put other files in the place of those that this page tells of.
+    pub(crate) replaced: bool,
 }
 
 impl Head {
@@ -44,7 +46,8 @@ impl Head {
         let mut out = Vec::with_capacity(LEN);
         out.extend_from_slice(&MAGIC);
         put_u32(&mut out, VERSION);
-        put_u32(&mut out, u32::from(self.clean) | u32::from(self.poisoned) << 1);
+        let flags = [self.clean, self.poisoned, self.replaced];
+        put_u32(&mut out, flags.iter().rev().fold(0, |all, flag| (all << 1) | u32::from(*flag)));
         out.extend_from_slice(&self.store_id);
         out.extend_from_slice(&self.boot_id);
         for field in [
@@ -79,6 +82,7 @@ impl Head {
             manifest_generation: reader.u64()?,
             clean: flags & 1 != 0,
             poisoned: flags & 2 != 0,
+            replaced: flags & 4 != 0,
         })
     }
 }
@@ -125,6 +129,20 @@ impl HeadPage {
         None
     }
 
+    /// Tells the readers of a store that its files are about to be replaced. They hold this page, so another
+    /// one with the same content takes its place.
+    pub(crate) fn give_notice(fs: &dyn Fs, directory: &Path) -> Result<()> {
+        let Some(head) = Self::open(fs, directory).and_then(|page| page.read()) else {
+            return Ok(());
+        };
+        let path = directory.join(NAME);
+        let old = fs.open(&path, OpenMode::Write).at(&path)?;
+        let mut page = head.encode();
+        page.resize(PAGE as usize, 0);
+        replace(fs, &path, &page).at(&path)?;
+        Self { file: old, path }.store(&Head { replaced: true, ..head })
+    }
+
     /// Stores without syncing: seen by other processes at once, durable some time later.
     pub(crate) fn store(&self, head: &Head) -> Result<()> {
         self.file.write_at(&head.encode(), 0).at(&self.path)
@@ -151,6 +169,7 @@ mod tests {
             manifest_generation: 7,
             clean: true,
             poisoned: false,
+            replaced: true,
         };
         let bytes: [u8; LEN] = head.encode().try_into().unwrap();
         assert_eq!(Head::decode(&bytes), Some(head));

@@ -2,7 +2,6 @@
 //! may have to wait for (a spare, a run) is done at once, also in the middle of long work (merging), so
 //! that appends go on meanwhile; the writer waits only when the keeper falls far behind.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +16,8 @@ use crate::fs::{File, OpenMode};
 use crate::index::directory::Pace;
 use crate::index::{Part, Stretch, Tail};
 use crate::manifest::Manifest;
-use crate::segment::{HEADER_PAGE, HeaderPage, Segment};
+use crate::recovery::is_spare;
+use crate::segment::{HeaderPage, Segment};
 use crate::shared::Shared;
 use crate::upkeep::{
     cover, keep_catalog, merge_directory, merge_runs, merge_sealed, unwritten, write_run,
@@ -34,21 +34,13 @@ const UNWRITTEN_MAX: usize = 8;
 /// does a sync of the log, which the device does after them.
 const ZEROS: usize = 1 << 20;
 
-/// A file for the next segment: allocated, listed in the manifest, its header still zero.
+/// A file for the next segment: allocated, listed in the manifest, its header not yet written, or not whole.
 #[derive(Debug, Clone)]
 pub(crate) struct Spare {
     pub(crate) file: Arc<dyn File>,
     pub(crate) path: PathBuf,
     pub(crate) number: u64,
     pub(crate) size: u64,
-}
-
-impl Spare {
-    /// Empties its header page again.
-    pub(crate) fn clear(&self) -> io::Result<()> {
-        self.file.write_at(&[0; HEADER_PAGE as usize], 0)?;
-        self.file.sync()
-    }
 }
 
 /// What the keeper is asked to do.
@@ -188,12 +180,12 @@ impl Keeper {
         if spare.size >= size {
             return Ok(spare);
         }
-        let grown = spare.file.allocate(size).and_then(|()| spare.file.sync()).at(&spare.path);
-        if let Err(error) = grown {
+        if let Err(error) = spare.file.allocate(size).at(&spare.path) {
             self.state.lock().spare = Some(spare);
             return Err(error);
         }
-        Ok(Spare { size, ..spare })
+        let synced = spare.file.sync().at(&spare.path);
+        self.unless_failed(Spare { size, ..spare }, synced)
     }
 
     /// Allocates a segment's file and lists it in the manifest. Leaves nothing behind if it fails.
@@ -213,14 +205,16 @@ impl Keeper {
         Ok(Spare { file, path, number, size })
     }
 
-    /// A file with a header is a segment, never a spare.
+    /// A file with a header, or with anything behind it, is a segment, never a spare.
     fn refuse_used(&self, path: &Path) -> Result<()> {
         if self.shared.fs.kind(path).at(path)?.is_none() {
             return Ok(());
         }
         match Segment::open(&*self.shared.fs, path, OpenMode::Read)? {
-            Ok(_) | Err(HeaderPage::Newer(_)) => Err(Error::format(path, "is a segment already")),
-            Err(_) => Ok(()),
+            Err(HeaderPage::Zero | HeaderPage::Damaged(_)) if is_spare(&self.shared, path)? => {
+                Ok(())
+            }
+            _ => Err(Error::format(path, "is a segment already")),
         }
     }
 
@@ -372,10 +366,10 @@ impl Keeper {
             }
             state.preparing = true;
         }
-        let made = self.make_spare(number, size);
-        if let Some(spare) = made.as_ref().ok().filter(|_| zeros) {
-            self.fill_with_zeros(spare);
-        }
+        let made = self.make_spare(number, size).and_then(|spare| {
+            let filled = if zeros { self.fill_with_zeros(&spare) } else { Ok(()) };
+            self.unless_failed(spare, filled)
+        });
         let mut state = self.state.lock();
         state.preparing = false;
         let result = made.map(|spare| state.spare = Some(spare));
@@ -386,17 +380,25 @@ impl Keeper {
 
     /// Overwriting zeros syncs faster than filling fresh space, as long as little is synced at a time.
     /// Not needed, so given up in a hurry.
-    fn fill_with_zeros(&self, spare: &Spare) {
+    fn fill_with_zeros(&self, spare: &Spare) -> Result<()> {
         let zeros = vec![0; ZEROS];
         let mut at = 0;
         while at < spare.size && !self.hurry.load(Ordering::Acquire) {
             let n = (spare.size - at).min(ZEROS as u64) as usize;
             let zeros = zeros.get(..n).unwrap_or_default();
-            if spare.file.write_at(zeros, at).and_then(|()| spare.file.sync()).is_err() {
-                return;
-            }
+            spare.file.write_at(zeros, at).and_then(|()| spare.file.sync()).at(&spare.path)?;
             at += n as u64;
         }
+        Ok(())
+    }
+
+    /// A file that could not be written or synced once is not used: what the disk has of it cannot be told,
+    /// and later syncs may not tell either.
+    fn unless_failed(&self, spare: Spare, done: Result<()>) -> Result<Spare> {
+        if done.is_err() {
+            let _ = self.shared.fs.remove(&spare.path);
+        }
+        done.map(|()| spare)
     }
 
     /// Writes the last run of a sealed segment, and gives back its unused space.

@@ -14,7 +14,7 @@ const MAGIC: [u8; 8] = *b"TETRAMAN";
 const FIXED_LEN: usize = 80;
 const ROW_LEN: usize = 16;
 /// More segments than any store can fill.
-const SEGMENTS_MAX: u64 = 1 << 24;
+pub(crate) const SEGMENTS_MAX: u64 = 1 << 24;
 
 /// Which store this is and which segments it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +86,10 @@ impl Manifest {
         }
         let file = file_system.open(&path, OpenMode::Read).at(&path)?;
         let limit = FIXED_LEN as u64 + SEGMENTS_MAX * ROW_LEN as u64;
-        let bytes = fs::read_all(&*file, limit).at(&path)?;
+        let bytes = match fs::read_all(&*file, limit) {
+            Err(error) if fs::is_unreadable(&error) => return Err(damaged(0, fs::UNREADABLE)),
+            read => read.at(&path)?,
+        };
         match Self::decode(&bytes) {
             Ok(manifest) => Ok(Some(manifest)),
             Err(Unusable::Newer(reason)) => Err(Error::format(&path, reason)),

@@ -282,7 +282,7 @@ impl Shared {
 
     /// Builds the index of a stretch again from the log, in runs. For an index file of `view` that
     /// turned out to be damaged: the file is removed, and the rebuilt parts answer in views from now on.
-    pub(crate) fn rebuild(&self, view: &View, path: &Path) -> Result<()> {
+    pub(crate) fn rebuild(&self, view: &View, path: &Path, watch: &Watch<'_>) -> Result<()> {
         let Some(file) = view.index_file(path) else { return Ok(()) };
         let _one_at_a_time = self.rebuilding.lock();
         let own = |part: &Part| matches!(part, Part::File(other) if Arc::ptr_eq(other, &file));
@@ -301,7 +301,7 @@ impl Shared {
             limit: extent.end,
             past_damage: true,
             before: self.stretch_before(&file)?,
-            watch: &Watch::nobody(),
+            watch,
         };
         let rebuilt = index_runs(&scan, &mut |tail, _| parts.push(self.part_of(tail)))?;
         let mut damage = rebuilt.scanned.damage;
@@ -363,7 +363,9 @@ impl Shared {
                 Err(Error::StaleIndex { .. }) if patience::is_impatient() => {
                     return Err(Error::WouldWait);
                 }
-                Err(Error::StaleIndex { path }) => self.rebuild(&view, &path)?,
+                Err(Error::StaleIndex { path }) => {
+                    self.rebuild(&view, &path, &Watch::nobody())?;
+                }
                 Err(error) => return Err(self.noting(error)),
                 Ok(value) => return Ok(value),
             }

@@ -233,10 +233,10 @@ impl Store {
             options.clone(),
             manifest.store_id,
         ));
-        let head = recovery::read_head(&shared);
+        let page = HeadPage::open(&*shared.fs, &shared.directory);
+        let head = page.as_ref().and_then(HeadPage::read);
         let recovered = recovery::recover(&shared, &manifest, head, watch)?;
-        let start = recovered.start;
-        let follower = Some(Arc::new(Follower::new(host.boot_id(), start)));
+        let follower = Some(Arc::new(Follower::new(host.boot_id(), page, recovered.start)));
         Ok(Self {
             shared,
             writer: None,

@@ -10,6 +10,7 @@ use crate::catalog::Catalog;
 use crate::error::{AtPath, Error, Result};
 use crate::index::directory::{self, Coverage, DirectoryFile, Family, Pace};
 use crate::index::{IndexFile, Part, RUN_MAX_EVENTS, Tail, due, merge_parts};
+use crate::progress::Watch;
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::{Layout, Shared};
 
@@ -162,7 +163,7 @@ fn merge_files(
     let segment = first.segment();
     match merge_parts(&*shared.fs, path, segment, files, last.stretch(), pace) {
         Err(Error::StaleIndex { path }) => {
-            shared.rebuild(&shared.view(), &path)?;
+            shared.rebuild(&shared.view(), &path, &Watch::nobody())?;
             return Ok(false);
         }
         other => other?,
@@ -205,7 +206,9 @@ pub(crate) fn cover(shared: &Shared, pace: Pace<'_>) -> Result<()> {
             match directory::from_part(&*shared.fs, &runs, family, &part, pace) {
                 Ok(Some(file)) => adopt(shared, family, file),
                 Ok(None) => {}
-                Err(Error::StaleIndex { path }) => shared.rebuild(&shared.view(), &path)?,
+                Err(Error::StaleIndex { path }) => {
+                    shared.rebuild(&shared.view(), &path, &Watch::nobody())?;
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -7,7 +7,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::images::{Files, example, open, root, segment, snapshot};
+use common::images::{Files, example, open, root, segment, snapshot, with_listed_spare};
 use common::{append, event, small, verify};
 use tetralog_core::fs::{Fs, MemoryFs, OpenMode};
 use tetralog_core::{
@@ -438,20 +438,6 @@ fn a_position_that_cannot_be_is_not_believed() {
     let (store, _) = open(&hostile).unwrap();
     assert!(!store.damage().is_empty());
     assert_eq!(store.event(3).unwrap().map(|batch| Batch::new(batch).len()), Some(1));
-}
-
-/// A closed store that lists its next segment, which has no file; and a payload of which four more need it.
-fn with_listed_spare() -> (Files, Vec<u8>) {
-    let (store, fs) = open(&Files::new()).unwrap();
-    let payload = vec![7; 200_000];
-    for _ in 0..4 {
-        append(&store, &[event("a", "f", &payload)]).unwrap();
-    }
-    // More than half of the segment is used: the next one is listed, and closing removes its file.
-    store.close().unwrap();
-    let mut files = Files::new();
-    snapshot(&*fs, &root(), &mut files);
-    (files, payload)
 }
 
 /// A kill between making the next segment's file and allocating it.

@@ -107,12 +107,17 @@ fn used(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
-fn flip_all(big: usize, path: &Path, sampled: usize, bits: &[u8]) {
+/// For `scripts/damage.mjs`, which keeps it.
+fn counted(what: &str, number: usize) {
+    println!("counted {what}: {number}");
+}
+
+fn flip_all(name: &str, big: usize, path: &Path, sampled: usize, bits: &[u8]) {
     let (files, events) = example(big);
     let length = (used(&files[path]) + 64).min(files[path].len());
-    let mut counts: BTreeMap<Outcome, u32> = BTreeMap::new();
+    let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
     let mut harmless = Vec::new();
-    let filling = if is_full() { 101 } else { 40_009 };
+    let filling = if is_full() { 499 } else { 40_009 };
     let bytes = &files[path];
     let structure = (0..length).filter(|at| !is_filling(bytes, *at)).step_by(step(sampled));
     let payload = (0..length).filter(|at| is_filling(bytes, *at)).step_by(filling);
@@ -131,31 +136,35 @@ fn flip_all(big: usize, path: &Path, sampled: usize, bits: &[u8]) {
         }
     }
     harmless.dedup();
-    println!("{}: {counts:?}", path.display());
+    for (outcome, number) in counts {
+        counted(&format!("flips of {name}, {outcome:?}").to_lowercase(), number);
+    }
     let end = used(&files[path]);
     assert!(harmless.iter().all(|at| *at >= end), "only behind the log: {harmless:?}");
 }
 
 #[test]
 fn every_flipped_byte_of_the_active_segment_is_named_and_put_right() {
-    flip_all(40, &segment(1), 23, &[0x01, 0x80]);
+    flip_all("the active segment", 40, &segment(1), 23, &[0x01, 0x80]);
 }
 
 #[test]
 fn every_flipped_byte_of_a_sealed_segment_is_named_and_put_right() {
-    flip_all(200_000, &segment(1), 53, &[0x10]);
+    flip_all("a sealed segment", 200_000, &segment(1), 53, &[0x10]);
 }
 
 #[test]
 fn every_flipped_byte_of_the_manifest_is_named_and_put_right() {
-    flip_all(40, &root().join("MANIFEST"), 3, &[0x01, 0xff]);
+    flip_all("the manifest", 40, &root().join("MANIFEST"), 3, &[0x01, 0xff]);
 }
 
 #[test]
 fn a_store_cut_at_any_length_loses_nothing_in_silence() {
     let (files, events) = example(40);
     let end = used(&files[&segment(1)]);
-    for length in (0..end + 64).step_by(step(37)) {
+    let lengths = (0..end + 64).step_by(step(37));
+    counted("lengths cut at", lengths.len());
+    for length in lengths {
         let mut cut = files.clone();
         cut.get_mut(&segment(1)).unwrap().truncate(length);
         let outcome = outcome(&cut, &events, &format!("cut at {length}"));
@@ -185,6 +194,7 @@ fn frames_in_each_others_places_are_named() {
     let bytes = &files[&segment(1)];
     let frames = frames(bytes);
     assert!(frames.len() >= 5);
+    counted("frames put in the place of each other", frames.len() * (frames.len() - 1));
     for (one, from) in frames.iter().enumerate() {
         for (other, to) in frames.iter().enumerate() {
             if one == other {

@@ -28,7 +28,7 @@ impl Watcher for Notes {
             Operation::Write(_) => "write",
             Operation::Sync => "sync",
             Operation::Allocate => "allocate",
-            Operation::CreateDirectory => return Ok(()),
+            Operation::CreateDirectory | Operation::Read { .. } => return Ok(()),
         };
         let name = path.file_name().unwrap().to_string_lossy();
         self.0.lock().push(format!("{verb} {name}"));

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use common::images::{Files, example, open, restored, root, segment, snapshot};
 use common::stopping::stopping;
-use common::{append, event, verify};
+use common::{append, event, small, verify};
 use tetralog_core::fs::Fs;
 use tetralog_core::{
-    Action, BatchEvent, Host, RepairReport, Result, SystemHost, Unobserved, repair_with,
+    Action, BatchEvent, Host, RepairReport, Result, Store, StoreOptions, SystemHost, Unobserved,
+    repair_with,
 };
 
 /// Repairs a copy of the files. Gives what is there then.
@@ -225,4 +226,60 @@ fn a_repair_that_is_cut_short_anywhere_is_finished_by_the_next() {
         }
         assert!(rounds > 5, "{rounds}");
     }
+}
+
+#[test]
+fn a_manifest_that_is_not_made_again_in_one_go_is_by_the_next_repair() {
+    let (mut files, events) = example(40);
+    files.remove(&root().join("MANIFEST"));
+    for changes in 0.. {
+        let fs = Arc::new(restored(&files));
+        let host = Arc::new(SystemHost) as Arc<dyn Host>;
+        let stopping = stopping(&fs, changes);
+        let stopped = repair_with(&stopping, &host, &root(), false, &Unobserved).is_err();
+        let mut between = Files::new();
+        snapshot(&*fs, &root(), &mut between);
+        let (_, after) = repaired(&between, false).unwrap();
+        assert_eq!(common::all(&open(&after).unwrap().0).unwrap(), events, "{changes} changes");
+        if !stopped {
+            assert!(changes > 3, "{changes}");
+            return;
+        }
+    }
+}
+
+/// As many segments as its name says would have been listed, and that is memory.
+#[test]
+fn a_manifest_that_is_made_again_lists_no_file_that_is_not_what_its_name_says() {
+    let (mut files, events) = example(40);
+    files.remove(&root().join("MANIFEST"));
+    files.insert(segment(9_999_999_999), files[&segment(1)].clone());
+    let report = check(&files, &events, "a copy under another name");
+    assert_eq!(report.lost, None);
+}
+
+/// Its files are those from before the repair: it would show events that are gone, and miss what follows.
+#[test]
+fn a_reader_is_told_that_the_store_was_repaired() {
+    let (mut files, _) = example(40);
+    let at = 4096 + 700;
+    files.get_mut(&segment(1)).unwrap()[at..at + 40].fill(0xee);
+    let fs = Arc::new(restored(&files)) as Arc<dyn Fs>;
+    let host = Arc::new(SystemHost) as Arc<dyn Host>;
+    let reader = || {
+        let options = StoreOptions { read_only: true, ..small() };
+        Store::open_with(Arc::clone(&fs), Arc::clone(&host), root(), options).unwrap()
+    };
+    let before = reader();
+    assert!(!before.damage().is_empty());
+    repair_with(&fs, &host, &root(), true, &Unobserved).unwrap();
+    assert!(before.stats().is_ok(), "a dry run replaces nothing");
+    let report = repair_with(&fs, &host, &root(), false, &Unobserved).unwrap();
+    let refused = before.stats().unwrap_err();
+    assert_eq!(refused.code(), "ERR_FORMAT");
+    assert!(refused.to_string().contains("repaired"), "{refused}");
+    let after = reader();
+    let store = Store::open_with(Arc::clone(&fs), host, root(), small()).unwrap();
+    append(&store, &[event("next", "f", b"x")]).unwrap();
+    assert_eq!(common::all(&after).unwrap().len() as u64, report.events + 1);
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,10 @@ struct Faults {
     syncs_fail: AtomicBool,
     writes_fail: AtomicBool,
     full: AtomicBool,
+    /// Filling a segment with zeros fails with this errno, unless it is 0.
+    zeros_fail: AtomicI32,
+    /// Segments that were removed.
+    removed: Mutex<Vec<PathBuf>>,
     slow_indexes: AtomicBool,
     no_indexes: AtomicBool,
     syncs: AtomicU64,
@@ -77,6 +81,10 @@ impl Watcher for Faults {
                 self.zeros_unsynced.lock().remove(path);
                 if is_set(&self.syncs_fail) { Err(media_error()) } else { Ok(()) }
             }
+            Operation::Remove if ends("seg") => {
+                self.removed.lock().push(path.to_owned());
+                Ok(())
+            }
             Operation::Allocate if is_set(&self.full) => Err(disk_full()),
             _ => Ok(()),
         }
@@ -90,6 +98,10 @@ impl Faults {
         }
         *self.last_writer.lock() = Some(std::thread::current().id());
         if bytes.iter().all(|byte| *byte == 0) {
+            match self.zeros_fail.load(Ordering::SeqCst) {
+                0 => {}
+                errno => return Err(io::Error::from_raw_os_error(errno)),
+            }
             let length = bytes.len() as u64;
             let mut unsynced = self.zeros_unsynced.lock();
             let own = unsynced.entry(path.to_owned()).or_default();
@@ -380,6 +392,32 @@ fn a_spare_is_filled_with_zeros_a_little_at_a_time() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(faults.zeros_unsynced_max.load(Ordering::SeqCst) <= 1 << 20);
+}
+
+/// What the disk has of it cannot be told any more, and later syncs may not tell either.
+#[test]
+fn a_spare_that_could_not_be_filled_is_never_used() {
+    let payload = vec![7; 10_000];
+    for (error, goes_on) in [(disk_full(), true), (media_error(), false)] {
+        let (store, faults, _) = faulty(small());
+        faults.zeros_fail.store(error.raw_os_error().unwrap(), Ordering::SeqCst);
+        let mut appended = 0;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let failed = loop {
+            assert!(Instant::now() < deadline, "no spare is ever filled");
+            match append(&store, &[event("a", "f", &payload)]) {
+                Ok(_) => appended += 1,
+                Err(error) => break Some(error),
+            }
+            if !faults.removed.lock().is_empty() && appended > 250 {
+                break None;
+            }
+        };
+        assert_eq!(failed.is_none(), goes_on, "{failed:?}");
+        assert!(failed.is_none_or(|error| error.code() == "ERR_POISONED"));
+        assert!(!faults.removed.lock().is_empty());
+        assert_eq!(all(&store).unwrap().len(), appended);
+    }
 }
 
 #[test]

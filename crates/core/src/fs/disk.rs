@@ -10,13 +10,15 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::io::retry_on_intr;
 
 use super::map::{Map, WriteMap};
 use super::{File, Fs, Kind, OpenMode};
 
-/// File systems that write elsewhere when they overwrite (statfs magic numbers): btrfs, zfs,
-/// bcachefs, nilfs.
-const COPY_ON_WRITE: [i64; 4] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e, 0x3434];
+/// File systems on which overwriting may take space (statfs magic numbers): btrfs, zfs, bcachefs and nilfs
+/// write elsewhere; xfs does when a copy shares the blocks, as `cp` makes them; of overlayfs nobody can tell.
+const COPY_ON_WRITE: [i64; 6] =
+    [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e, 0x3434, 0x5846_5342, 0x794c_7630];
 
 /// What direct writes are aligned to, in files and in memory: enough for every device.
 const BLOCK: u64 = 4096;
@@ -165,7 +167,7 @@ impl File for DiskFile {
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
-        match fallocate(&self.file, FallocateFlags::empty(), 0, length) {
+        match retry_on_intr(|| fallocate(&self.file, FallocateFlags::empty(), 0, length)) {
             Ok(()) => Ok(()),
             // Not offered by every file system: there the zeros are written.
             Err(rustix::io::Errno::OPNOTSUPP) => fill_with_zeros(&self.file, length),
@@ -178,7 +180,7 @@ impl File for DiskFile {
             return Ok(());
         }
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        match fallocate(&self.file, flags, range.start, range.end - range.start) {
+        match retry_on_intr(|| fallocate(&self.file, flags, range.start, range.end - range.start)) {
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -103,6 +103,49 @@ pub(crate) fn read_exact_at(file: &dyn File, buffer: &mut [u8], offset: u64) -> 
     ))
 }
 
+/// Why something cannot be read that the device gives an error for.
+pub(crate) const UNREADABLE: &str = "the device cannot read it";
+/// What a device is asked for at once where it cannot give all.
+pub(crate) const UNREADABLE_BYTES: u64 = 4096;
+
+/// Whether the device, and nothing else, is why a read failed.
+pub(crate) fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EIO)
+}
+
+/// As [`File::read_at`], but with zeros for what the device cannot read. The offsets at which such stretches
+/// of [`UNREADABLE_BYTES`] begin are added to a list.
+pub(crate) fn read_around(
+    file: &dyn File,
+    buffer: &mut [u8],
+    offset: u64,
+    unreadable: &mut Vec<u64>,
+) -> io::Result<usize> {
+    match file.read_at(buffer, offset) {
+        Err(error) if is_unreadable(&error) => {}
+        read => return read,
+    }
+    let mut read = 0;
+    while read < buffer.len() {
+        let at = offset + read as u64;
+        let stretch = at - at % UNREADABLE_BYTES;
+        let wanted = (stretch + UNREADABLE_BYTES - at) as usize;
+        let end = (read + wanted).min(buffer.len());
+        let piece = buffer.get_mut(read..end).unwrap_or_default();
+        match file.read_at(piece, at) {
+            Ok(got) if got < piece.len() => return Ok(read + got),
+            Ok(_) => {}
+            Err(error) if is_unreadable(&error) => {
+                piece.fill(0);
+                unreadable.push(stretch);
+            }
+            Err(error) => return Err(error),
+        }
+        read = end;
+    }
+    Ok(read)
+}
+
 /// Reads a whole file, at most `limit` bytes: a longer one is an error, not an allocation.
 pub(crate) fn read_all(file: &dyn File, limit: u64) -> io::Result<Vec<u8>> {
     let length = file.length()?;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::checksum::Checksum;
 use crate::codec::{Reader, put_u32, put_u64};
 use crate::error::{AtPath, Error, Result};
-use crate::fs::{File, Fs, Map, Moment, OpenMode, patience, read_all};
+use crate::fs::{File, Fs, Map, Moment, OpenMode, patience, read_all, read_exact_at};
 
 /// Bytes with one CRC: a page, so that checking touches nothing that was not asked for.
 pub(super) const BLOCK: usize = 4096;
@@ -79,6 +79,9 @@ impl Blocks {
         salt: [u8; 8],
     ) -> Option<(Self, Vec<u8>)> {
         let file = fs.open(path, OpenMode::Read).ok()?;
+        // Not through the map: what the device cannot read would end the process, each time it opens.
+        let mut page = vec![0; BLOCK];
+        read_exact_at(&*file, &mut page, 0).ok()?;
         let bytes = match file.map().ok()? {
             Some(map) => {
                 map.publish(u64::MAX);
@@ -87,7 +90,7 @@ impl Blocks {
             None => Bytes::Owned(read_all(&*file, COPY_MAX_BYTES).ok()?),
         };
         let checksum = Checksum::new(salt);
-        let (content, crc) = bytes.get(0..BLOCK)?.split_last_chunk::<4>()?;
+        let (content, crc) = page.split_last_chunk::<4>()?;
         if checksum.of(0, content) != u32::from_le_bytes(*crc) {
             return None;
         }
@@ -220,13 +223,17 @@ pub(super) struct BlockWriter<'a> {
     finished: bool,
 }
 
+/// A name of its own for a file that is needed while another is made: a run may be built again while its
+/// merger is being written under its name.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    static NAMED: AtomicU64 = AtomicU64::new(0);
+    path.with_extension(format!("{}.{ending}", NAMED.fetch_add(1, Ordering::Relaxed)))
+}
+
 impl<'a> BlockWriter<'a> {
     /// Begins a file beside `path`; it gets its name when it is finished.
     pub(super) fn create(fs: &'a dyn Fs, path: &Path, salt: [u8; 8]) -> Result<Self> {
-        // A run may be built again while its merger is being written under its name.
-        static CREATED: AtomicU64 = AtomicU64::new(0);
-        let nth = CREATED.fetch_add(1, Ordering::Relaxed);
-        let temporary = path.with_extension(format!("{nth}.tmp"));
+        let temporary = beside(path, "tmp");
         let file = fs.open(&temporary, OpenMode::Create).at(&temporary)?;
         Ok(Self {
             fs,
@@ -271,7 +278,7 @@ impl<'a> BlockWriter<'a> {
     /// Reads back what was written before: whole blocks only.
     pub(super) fn read_back(&mut self, buffer: &mut [u8], at: usize) -> Result<()> {
         self.flush()?;
-        crate::fs::read_exact_at(&*self.file, buffer, (BLOCK + at) as u64).at(&self.temporary)
+        read_exact_at(&*self.file, buffer, (BLOCK + at) as u64).at(&self.temporary)
     }
 
     /// Writes the whole blocks of the buffer.

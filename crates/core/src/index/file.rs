@@ -378,8 +378,9 @@ impl IndexFile {
         let (_, locals) = self.entity_of(&found)?;
         let bytes = local_bytes(self.summary.count);
         let stored = locals.get(events.start as usize * bytes..events.end as usize * bytes);
+        let stored = stored.ok_or_else(|| self.damaged())?;
         let mut postings = Vec::with_capacity(events.len());
-        self.each_local(stored.ok_or_else(|| self.damaged())?, |local| postings.push(local));
+        self.each_local(stored, |local| postings.push(local));
         Ok(postings)
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::blocks::BlockWriter;
+use super::blocks::{BlockWriter, beside};
 use super::directory::Pace;
 use super::file::{
     Contents, Extent, Header, IndexFile, Sections, Stretch, Summary, local_bytes, put_entity,
@@ -216,7 +216,7 @@ impl<'a> Merge<'a> {
         choose: fn(&Sections) -> &table::Place,
         mut combine: impl FnMut(&Same<'a>, &mut Vec<u8>) -> Result<()>,
     ) -> Result<table::Place> {
-        let spill = self.path.with_extension("sort");
+        let spill = beside(self.path, "sort");
         let store_id = self.segment.header.store_id;
         let mut table = TableWriter::new(self.fs, &spill, store_id, &self.out);
         let all = self.parts.iter().map(|part| part.table(choose).map(|table| table.all()));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use roaring::RoaringBitmap;
 
-use super::blocks::BlockWriter;
+use super::blocks::{BlockWriter, beside};
 use super::file::{Header, Sections, Stretch, Summary, local_bytes, put_entity, put_local, salt};
 use super::offsets::{self, OffsetWriter, Widest};
 use super::table::{self, TableWriter};
@@ -57,7 +57,7 @@ impl Tail {
 
 impl<'a> Target<'a> {
     fn table(&self) -> TableWriter<'a> {
-        TableWriter::new(self.fs, &self.path.with_extension("sort"), self.store_id, &self.out)
+        TableWriter::new(self.fs, &beside(self.path, "sort"), self.store_id, &self.out)
     }
 
     fn offsets(&mut self, entries: &Entries) -> Result<offsets::Place> {

@@ -1,10 +1,12 @@
 //! Giving up in the middle of a step.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 use crate::fs::patience;
+use crate::progress::{OpenProgress, Progress};
 
 /// Whether a read still has to be gone on with. Long loops ask now and then.
 #[derive(Debug, Clone, Default)]
@@ -23,5 +25,12 @@ impl Interrupt {
             return Err(Error::Closed);
         }
         patience::spend(0)
+    }
+}
+
+/// Nobody sees how far it is, but it can be given up.
+impl Progress for Interrupt {
+    fn progress(&self, _progress: OpenProgress) -> ControlFlow<()> {
+        if self.check().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }

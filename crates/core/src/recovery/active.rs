@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::frame::HEADER_LEN;
+use crate::fs::UNREADABLE;
 use crate::head::Head;
 use crate::index::{Part, Scan, Scanned, Tail, index_past_damage, index_runs, is_plausible};
 use crate::keeper::Spare;
@@ -59,7 +61,7 @@ pub(super) fn load_active(
         torn_bytes: 0,
         replayed_events: scanned.next_position - base,
     };
-    if scanned.end < proven.offset {
+    if scanned.end < proven.offset || proven.unreadable {
         pass_rot(shared, &active, &tail, &mut scanned, &proven, limit)?;
         recovery.clean = false;
     }
@@ -125,6 +127,8 @@ struct Proven {
     /// Known to have been synced. Less than `offset` where only the page cache keeps the rest.
     durable: u64,
     next_position: Option<u64>,
+    /// Not all behind the last whole frame can be read. Nobody can tell what stood there: nothing is torn.
+    unreadable: bool,
 }
 
 fn proven(
@@ -135,7 +139,7 @@ fn proven(
     limit: u64,
 ) -> Result<Proven> {
     let durable = scanned.durable_upto;
-    let mut proven = Proven { offset: durable, durable, next_position: None };
+    let mut proven = Proven { offset: durable, durable, next_position: None, unreadable: false };
     let own = head.filter(|head| head.segment == active.header.number);
     if let Some(head) = own.filter(|head| head.durable_upto > proven.offset) {
         proven.offset = head.durable_upto;
@@ -147,7 +151,8 @@ fn proven(
         proven.offset = head.offset;
         proven.next_position = Some(head.next_position);
     }
-    if scanned.stop.is_some() && !own.is_some_and(|head| head.clean && head.offset == scanned.end) {
+    let closed_here = own.is_some_and(|head| head.clean && head.offset == scanned.end);
+    if scanned.stop.is_some() && !closed_here {
         let reach = (scanned.end + UNSYNCED_MAX_BYTES + FRAME_MAX_BYTES).min(limit);
         let mut beyond = Scanner::new(active, scanned.end, reach);
         while beyond.resync()? {
@@ -155,6 +160,7 @@ fn proven(
                 proven.offset = proven.offset.max(u64::from(frame.header.durable_upto));
             }
         }
+        proven.unreadable = beyond.met_unreadable();
     }
     Ok(proven)
 }
@@ -170,9 +176,11 @@ fn pass_rot(
 ) -> Result<()> {
     let rest = index_past_damage(active, tail, scanned.end, limit)?;
     let mut damage = rest.damage.clone();
-    if rest.end < proven.offset {
-        let reason = rest.stop.unwrap_or("the file is shorter than what was written");
-        let mut lost = active.damage(rest.end, proven.offset - rest.end, reason);
+    if rest.end < proven.offset || proven.unreadable {
+        let short = "the file is shorter than what was written";
+        let reason = if proven.unreadable { UNREADABLE } else { rest.stop.unwrap_or(short) };
+        let length = proven.offset.saturating_sub(rest.end).max(HEADER_LEN as u64);
+        let mut lost = active.damage(rest.end, length, reason);
         if let Some(next) = proven.next_position.filter(|next| *next > rest.next_position) {
             lost.positions = Some((rest.next_position, next - 1));
         }

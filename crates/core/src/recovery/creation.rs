@@ -17,9 +17,10 @@ use super::torn::settle_names_above;
 use super::{LOCK, TORN};
 
 /// Names that may stand in a directory before a store is made there.
-const OWN_NAMES: [&str; 9] = [
+const OWN_NAMES: [&str; 10] = [
     LOCK,
     head::NAME,
+    "HEAD.tmp",
     manifest::NAME,
     "MANIFEST.tmp",
     "segments",
@@ -138,7 +139,8 @@ fn is_empty_segment(fs: &dyn Fs, path: &Path, first: bool) -> Result<bool> {
         Err(page) => {
             let file = fs.open(path, OpenMode::Read).at(path)?;
             let torn = first && matches!(page, HeaderPage::Damaged(_));
-            Ok(!holds_bytes(&*file, if torn { HEADER_PAGE } else { 0 }).at(path)?)
+            let start = if torn { HEADER_PAGE } else { 0 };
+            Ok(!holds_bytes(&*file, start..u64::MAX).at(path)?)
         }
     }
 }

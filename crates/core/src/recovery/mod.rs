@@ -30,6 +30,7 @@ use crate::writer::Start;
 pub(crate) use creation::{create, make_directory, survey};
 
 use active::load_active;
+pub(crate) use listed::is_spare;
 use listed::open_segments;
 use sealed::load_sealed;
 
@@ -71,7 +72,7 @@ pub(crate) fn recover(
     let head = head.filter(|head| head.store_id == manifest.store_id);
     let mode = if shared.options.read_only { OpenMode::Read } else { OpenMode::Write };
     let names = Names::list(shared);
-    let mut found = open_segments(shared, manifest, mode, &names.segments)?;
+    let mut found = open_segments(shared, manifest, mode, head.is_some(), &names.segments)?;
     let Some(active) = found.segments.pop() else {
         found.unreadable.place(&shared.layout(), head);
         return Err(found.unreadable.as_error());

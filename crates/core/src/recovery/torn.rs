@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::{AtPath, Error, Result};
-use crate::fs::read_exact_at;
+use crate::fs::{UNREADABLE_BYTES, is_unreadable, read_exact_at};
 use crate::limits::{FRAME_MAX_BYTES, UNSYNCED_MAX_BYTES};
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::Shared;
@@ -51,14 +51,25 @@ fn torn_path(shared: &Shared, active: &Segment, end: u64) -> Result<PathBuf> {
 /// have been in the cache only, and a sync alone does not bring back pages whose write has failed. The header page too, where
 /// nothing behind it is known to be durable.
 pub(super) fn settle(active: &Segment, durable: u64, end: u64) -> Result<()> {
-    let mut buffer = vec![0; 1 << 20];
+    let mut at_once = 1 << 20;
+    let mut buffer = vec![0; at_once as usize];
     let mut at = if durable > HEADER_PAGE { durable.min(end) } else { 0 };
     while at < end {
-        let n = (end - at).min(buffer.len() as u64) as usize;
-        let piece = buffer.get_mut(..n).unwrap_or_default();
-        read_exact_at(active.file()?, piece, at).at(&active.path)?;
-        active.file()?.write_past_cache(piece, at).at(&active.path)?;
-        at += n as u64;
+        let n = (end - at).min(at_once - at % at_once);
+        let piece = buffer.get_mut(..n as usize).unwrap_or_default();
+        match read_exact_at(active.file()?, piece, at) {
+            Err(error) if is_unreadable(&error) && at_once > UNREADABLE_BYTES => {
+                at_once = UNREADABLE_BYTES;
+                continue;
+            }
+            // Nobody may be able to read it, but nobody overwrites it: it is damage already.
+            Err(error) if is_unreadable(&error) => {}
+            read => {
+                read.at(&active.path)?;
+                active.file()?.write_past_cache(piece, at).at(&active.path)?;
+            }
+        }
+        at += n;
     }
     active.sync()
 }

@@ -50,7 +50,10 @@ impl Unreadable {
         let path = shared.segment_path(number);
         let there = shared.fs.kind(&path).at(&path)?.is_some() && !is_unallocated(shared, &path)?;
         let listed = manifest.segments.iter().any(|(listed, _)| *listed == number);
-        if head.is_some_and(|head| head.segment > last) || sealed && listed && !there {
+        let boot = shared.host.boot_id();
+        let is_exact = |head: &Head| head.clean || head.boot_id == boot && boot != [0; 16];
+        let unused = head.is_some_and(|head| head.segment == last && is_exact(&head));
+        if head.is_some_and(|head| head.segment > last) || sealed && listed && !there && !unused {
             self.add(
                 number,
                 if there { HEADER_PAGE } else { 0 },

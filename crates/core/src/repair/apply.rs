@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::changed::{Change, Changes, Edit};
+use super::changed::{Change, Changes, Edit, is_public};
 use crate::error::{AtPath, Error, Result};
 use crate::fs::{self, Fs, OpenMode};
+use crate::head::HeadPage;
 use crate::manifest;
 
 /// Where damaged files are kept, in a folder for each repair.
@@ -19,6 +20,7 @@ pub(super) fn apply(fs: &dyn Fs, directory: &Path, changes: &Changes) -> Result<
         keep(fs, directory, &aside, path)?;
     }
     sync_folders(fs, directory, &aside)?;
+    HeadPage::give_notice(fs, directory)?;
     let segments = directory.join("segments");
     for (path, change) in changes.iter().filter(|(path, _)| path.starts_with(&segments)) {
         match change {
@@ -27,6 +29,8 @@ pub(super) fn apply(fs: &dyn Fs, directory: &Path, changes: &Changes) -> Result<
             Change::Remove => {}
         }
     }
+    // To those who have opened the store since.
+    HeadPage::give_notice(fs, directory)?;
     // From the last one on: what is left is always the beginning of the log.
     for (path, change) in changes.iter().rev() {
         if matches!(change, Change::Remove) && fs.kind(path).at(path)?.is_some() {
@@ -43,12 +47,6 @@ pub(super) fn apply(fs: &dyn Fs, directory: &Path, changes: &Changes) -> Result<
     Ok(aside)
 }
 
-/// Whether a file is more than derived from others.
-fn is_public(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "seg")
-        || path.file_name().is_some_and(|name| name == manifest::NAME)
-}
-
 fn new_folder(fs: &dyn Fs, directory: &Path) -> Result<PathBuf> {
     for nth in 1..1_000_000 {
         let folder = directory.join(DAMAGED).join(format!("{nth:04}"));
@@ -61,7 +59,7 @@ fn new_folder(fs: &dyn Fs, directory: &Path) -> Result<PathBuf> {
     Err(Error::format(&directory.join(DAMAGED), "holds too many repairs; remove old ones"))
 }
 
-/// Copies a file aside.
+/// Copies a file aside, with zeros for what the device cannot read.
 fn keep(fs: &dyn Fs, directory: &Path, aside: &Path, path: &Path) -> Result<()> {
     if fs.kind(path).at(path)?.is_none() {
         return Ok(());
@@ -85,7 +83,7 @@ fn copy_edited(fs: &dyn Fs, from: &Path, to: &Path, edit: &Edit) -> Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
     let mut at = 0;
     while at < length {
-        let read = source.read_at(&mut buffer, at).at(from)?;
+        let read = fs::read_around(&*source, &mut buffer, at, &mut Vec::new()).at(from)?;
         let Some(bytes) = buffer.get_mut(..read).filter(|bytes| !bytes.is_empty()) else { break };
         edit.apply(bytes, at);
         target.write_at(bytes, at).at(to)?;

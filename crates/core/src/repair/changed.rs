@@ -7,7 +7,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::fs::{File, Fs, Kind, Map, OpenMode};
+use crate::fs::{File, Fs, Kind, Map, OpenMode, read_around};
+use crate::manifest;
 
 /// What happens to a file.
 #[derive(Debug, Clone)]
@@ -28,6 +29,29 @@ pub(super) struct Edit {
 }
 
 impl Edit {
+    /// Reads a file as it will be. What the device cannot read it will not either, but for what is cut.
+    pub(super) fn read(
+        &self,
+        file: &dyn File,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> io::Result<usize> {
+        let mut unreadable = Vec::new();
+        let read = read_around(file, buffer, offset, &mut unreadable)?;
+        let kept = self.zeros_from.unwrap_or(u64::MAX);
+        if unreadable.iter().any(|at| *at < kept && self.is_missing(*at)) {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        self.apply(buffer.get_mut(..read).unwrap_or_default(), offset);
+        Ok(read)
+    }
+
+    /// Whether what stands at an offset is not among the pieces.
+    fn is_missing(&self, offset: u64) -> bool {
+        let before = self.pieces.range(..=offset).next_back();
+        before.is_none_or(|(at, piece)| at + piece.len() as u64 <= offset)
+    }
+
     /// Lays the changes over bytes that were read at an offset.
     pub(super) fn apply(&self, bytes: &mut [u8], offset: u64) {
         let end = offset + bytes.len() as u64;
@@ -49,9 +73,16 @@ impl Edit {
     }
 }
 
+/// Whether a file is more than derived from others.
+pub(super) fn is_public(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "seg")
+        || path.file_name().is_some_and(|name| name == manifest::NAME)
+}
+
 pub(super) type Changes = BTreeMap<PathBuf, Change>;
 
-/// Files with changes laid over them, for reading.
+/// Files with changes laid over them, for reading. Those of the log are read by calls, never through a map:
+/// some of them the device may not be able to read.
 #[derive(Debug)]
 pub(super) struct ChangedFs {
     pub(super) base: Arc<dyn Fs>,
@@ -77,6 +108,7 @@ impl Fs for ChangedFs {
                 }));
             }
             Some(Change::Edit(edit)) => edit.clone(),
+            None if is_public(path) => Edit::default(),
             None => return self.base.open(path, mode),
         };
         let file = Some(self.base.open(path, mode)?);
@@ -133,7 +165,7 @@ struct Changed {
 impl File for Changed {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let read = if let Some(file) = &self.file {
-            file.read_at(buffer, offset)?
+            self.edit.read(&**file, buffer, offset)?
         } else {
             let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.bytes.len());
             let rest = self.bytes.get(start..).unwrap_or_default();
@@ -143,9 +175,6 @@ impl File for Changed {
             }
             read
         };
-        if let Some(bytes) = buffer.get_mut(..read) {
-            self.edit.apply(bytes, offset);
-        }
         Ok(read)
     }
 

@@ -7,7 +7,7 @@ use super::mend;
 use crate::error::{AtPath, Result};
 use crate::fs::{Fs, OpenMode, read_all};
 use crate::head::HeadPage;
-use crate::manifest::{Manifest, NAME};
+use crate::manifest::{Manifest, NAME, SEGMENTS_MAX};
 use crate::segment::{Segment, SegmentHeader, file_name};
 
 /// More bytes than are looked through for a changed one.
@@ -34,20 +34,27 @@ fn rebuilt(fs: &dyn Fs, directory: &Path) -> Result<Option<Manifest>> {
     let folder = directory.join("segments");
     let mut found: BTreeMap<u64, (u64, Option<SegmentHeader>)> = BTreeMap::new();
     for name in fs.list(&folder).at(&folder)? {
-        let Some((number, generation)) = numbers(&name) else { continue };
+        let Some((number, generation)) =
+            numbers(&name).filter(|(number, _)| *number <= SEGMENTS_MAX)
+        else {
+            continue;
+        };
         let header = Segment::open(fs, &folder.join(&name), OpenMode::Read)?.ok();
-        let entry = (generation, header.map(|segment| segment.header));
+        let header = header.map(|segment| segment.header);
+        let own =
+            |header: &SegmentHeader| (header.number, header.generation) == (number, generation);
+        let entry = (generation, header.filter(own));
         let newest = found.entry(number).or_insert((0, None));
         if newest.0 < generation {
             *newest = entry;
         }
     }
-    // Behind the last that is in use there may be one spare.
+    // Behind the last whose header is whole there may be others, and a spare.
     let last = found.iter().rev().find(|(_, (_, header))| header.is_some()).map(|(last, _)| *last);
     let first = found.values().find_map(|(_, header)| header.clone());
     let (Some(last), Some(first)) = (last, first) else { return Ok(None) };
-    let spare = found.contains_key(&(last + 1));
-    let listed = 1..=last + u64::from(spare);
+    let behind = (last + 1..).take_while(|number| found.contains_key(number));
+    let listed = 1..=behind.last().unwrap_or(last);
     let generation = |number: &u64| found.get(number).map_or(1, |(generation, _)| *generation);
     let head = HeadPage::open(fs, directory).and_then(|page| page.read());
     Ok(Some(Manifest {

@@ -9,7 +9,7 @@ use super::changed::{Change, ChangedFs, Changes, Edit};
 use super::report::{Action, RepairStep};
 use super::{manifest as manifests, mend, seal};
 use crate::error::{AtPath, Damage, Error, MANIFEST, Result};
-use crate::fs::{Fs, OpenMode};
+use crate::fs::{Fs, OpenMode, read_around};
 use crate::head;
 use crate::host::Host;
 use crate::limits::{FRAME_MAX_BYTES, SEGMENT_MIN_BYTES};
@@ -146,7 +146,8 @@ impl Plan {
         let segment = Arc::new(segment);
         let left = segment.file_length()?.saturating_sub(damage.offset).min(FRAME_MAX_BYTES);
         let mut bytes = vec![0; left as usize];
-        let read = segment.file()?.read_at(&mut bytes, damage.offset).at(&path)?;
+        let file = segment.file()?;
+        let read = read_around(file, &mut bytes, damage.offset, &mut Vec::new()).at(&path)?;
         bytes.truncate(read);
         let mut ways = mend::frame(&bytes, &segment.checksum, damage.offset);
         let mut action = Action::Correct;
@@ -205,9 +206,9 @@ impl Plan {
         if self.fs.kind(&path).at(&path)?.is_none() {
             return Ok(false);
         }
-        let file = self.fs.open(&path, OpenMode::Read).at(&path)?;
+        let file = self.changed().open(&path, OpenMode::Read).at(&path)?;
         let mut page = vec![0; HEADER_PAGE as usize];
-        let read = file.read_at(&mut page, 0).at(&path)?;
+        let read = read_around(&*file, &mut page, 0, &mut Vec::new()).at(&path)?;
         page.truncate(read);
         let store_id = Manifest::read(&*self.changed(), &self.directory)?.map(|one| one.store_id);
         let is_own = |page: &Vec<u8>| {

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::checksum::Checksum;
 use crate::error::{AtPath, Damage, Error, Result};
 use crate::frame::{DEFINITION_HEADER_LEN, FrameHeader, HEADER_LEN, RunningHash};
-use crate::fs::{File, FirstTouch, Fs, Map, Moment, OpenMode, patience, read_exact_at};
+use crate::fs::{
+    File, FirstTouch, Fs, Map, Moment, OpenMode, UNREADABLE, is_unreadable, patience, read_exact_at,
+};
 use crate::limits::{ENTITY_MAX_BYTES, FRAME_MAX_BYTES};
 use crate::record::{self, Glance, LINK_AT};
 
@@ -54,14 +56,20 @@ pub(crate) struct Segment {
     /// Bytes that hold whole frames; grows while the segment is active.
     end: AtomicU64,
     sealed: AtomicBool,
-    /// The file became shorter than it was when it was mapped: touching what is gone would end the process.
-    cut: AtomicBool,
+    /// The file became shorter than it was when it was mapped, or the device cannot read all of it: touching
+    /// that in the map would end the process.
+    avoids_map: AtomicBool,
 }
 
 /// Reads what stands where a header page should.
 fn read_header(file: &dyn File, path: &Path) -> Result<(HeaderPage, Vec<u8>)> {
     let mut page = vec![0; HEADER_PAGE as usize];
-    let read = file.read_at(&mut page, 0).at(path)?;
+    let read = match file.read_at(&mut page, 0) {
+        Err(error) if is_unreadable(&error) => {
+            return Ok((HeaderPage::Damaged(UNREADABLE), page));
+        }
+        read => read.at(path)?,
+    };
     let header = if read < page.len() {
         HeaderPage::Damaged("the file is shorter than its header page")
     } else {
@@ -136,7 +144,7 @@ impl Segment {
             put_off: None,
             end: AtomicU64::new(HEADER_PAGE),
             sealed: AtomicBool::new(false),
-            cut: AtomicBool::new(false),
+            avoids_map: AtomicBool::new(false),
         }
     }
 
@@ -237,9 +245,14 @@ impl Segment {
         if let Some(opened) = self.opened.if_open()
             && opened.file.length().at(&self.path)? < self.end()
         {
-            self.cut.store(true, Ordering::Relaxed);
+            self.avoid_map();
         }
         Ok(())
+    }
+
+    /// From now on it is read by read calls.
+    pub(crate) fn avoid_map(&self) {
+        self.avoids_map.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
@@ -256,7 +269,7 @@ impl Segment {
             return Ok(None);
         };
         if let Some(map) = &self.opened()?.map
-            && !self.cut.load(Ordering::Relaxed)
+            && !self.avoids_map.load(Ordering::Relaxed)
         {
             let range = offset as usize..end as usize;
             map.ready(&range)?;
@@ -266,6 +279,9 @@ impl Segment {
         let mut copy = vec![0; length];
         match read_exact_at(self.file()?, &mut copy, offset) {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) if is_unreadable(&error) => {
+                Err(self.damaged(offset, length as u64, UNREADABLE))
+            }
             read => read.at(&self.path).map(|()| Some(Cow::Owned(copy))),
         }
     }

@@ -1,11 +1,12 @@
-//! Reading a segment frame by frame, in order, with read calls: a media error is an error here, not
-//! a signal. Used by recovery, index building, verification and followers of a live writer.
+//! Reading a segment frame by frame, in order, with read calls: what the device cannot read is damage here,
+//! not a signal. Used by recovery, index building, verification and followers of a live writer.
 
 use std::sync::Arc;
 
 use super::{HEADER_PAGE, Segment};
 use crate::error::{AtPath, Result};
 use crate::frame::{ALIGNMENT, Checked, Frame, FrameHeader, HEADER_LEN};
+use crate::fs::{UNREADABLE, UNREADABLE_BYTES, read_around};
 
 /// Bytes read at once: little at first, because often there is but a frame or the log's end to be seen.
 const FIRST_CHUNK: usize = 16 << 10;
@@ -35,6 +36,9 @@ pub(crate) struct Scanner {
     chunk: usize,
     /// Offset in the segment of the buffer's first byte.
     buffered_at: u64,
+    /// Where the buffer had to be left zero, see [`read_around`].
+    unreadable: Vec<u64>,
+    met_unreadable: bool,
 }
 
 impl Scanner {
@@ -47,12 +51,19 @@ impl Scanner {
             buffer: Vec::new(),
             chunk: FIRST_CHUNK,
             buffered_at: offset,
+            unreadable: Vec::new(),
+            met_unreadable: false,
         }
     }
 
     /// Where the next frame is looked for.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Whether the device could not read something of what was looked at so far.
+    pub(crate) fn met_unreadable(&self) -> bool {
+        self.met_unreadable
     }
 
     /// Goes to an offset at which a frame starts.
@@ -68,21 +79,22 @@ impl Scanner {
         }
         let (offset, checksum) = (self.offset, self.segment.checksum.clone());
         let head = self.fill(HEADER_LEN)?;
-        let Some(head) = head.first_chunk::<HEADER_LEN>() else {
+        let Some(head) = head.first_chunk::<HEADER_LEN>().copied() else {
             return Ok(Found::Damaged("the file ends within a frame's header"));
         };
-        if head.iter().all(|byte| *byte == 0) {
+        if head.iter().all(|byte| *byte == 0) && !self.is_unreadable(offset, HEADER_LEN) {
             return Ok(Found::Zeros);
         }
-        let Some(header) = FrameHeader::decode(head, &checksum, offset) else {
-            return Ok(Found::Damaged("the frame's header does not match its CRC"));
+        let Some(header) = FrameHeader::decode(&head, &checksum, offset) else {
+            let reason = "the frame's header does not match its CRC";
+            return Ok(self.damaged(offset, HEADER_LEN, reason));
         };
         if u64::from(header.length) > available {
             return Ok(Found::Damaged("the frame reaches past the end of the segment"));
         }
         let length = header.length as usize;
         match Checked::check(self.fill_at(offset, length)?, &checksum, offset) {
-            Err(reason) => Ok(Found::Damaged(reason)),
+            Err(reason) => Ok(self.damaged(offset, length, reason)),
             Ok(checked) => {
                 self.offset += u64::from(header.length);
                 Ok(Found::Frame(checked.over(self.fill_at(offset, length)?)))
@@ -123,6 +135,16 @@ impl Scanner {
         Ok(false)
     }
 
+    /// A damage, for this reason unless it is that the device could not read all of the range.
+    fn damaged(&self, offset: u64, length: usize, reason: &'static str) -> Found<'static> {
+        Found::Damaged(if self.is_unreadable(offset, length) { UNREADABLE } else { reason })
+    }
+
+    fn is_unreadable(&self, offset: u64, length: usize) -> bool {
+        let end = offset + length as u64;
+        self.unreadable.iter().any(|at| *at < end && offset < at + UNREADABLE_BYTES)
+    }
+
     /// The bytes at the current offset, at least `length` of them unless the file ends.
     fn fill(&mut self, length: usize) -> Result<&[u8]> {
         self.fill_at(self.offset, length)
@@ -137,9 +159,14 @@ impl Scanner {
             let wanted = (length.max(self.chunk) as u64).min(left) as usize;
             self.chunk = (self.chunk * 4).min(CHUNK);
             self.buffer.resize(wanted, 0);
-            let read =
-                self.segment.file()?.read_at(&mut self.buffer, offset).at(&self.segment.path)?;
-            self.buffer.truncate(read);
+            self.unreadable.clear();
+            let file = self.segment.file()?;
+            let read = read_around(file, &mut self.buffer, offset, &mut self.unreadable);
+            self.buffer.truncate(read.at(&self.segment.path)?);
+            if !self.unreadable.is_empty() {
+                self.segment.avoid_map();
+                self.met_unreadable = true;
+            }
             self.buffered_at = offset;
         }
         let start = (offset - self.buffered_at) as usize;

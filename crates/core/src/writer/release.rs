@@ -214,6 +214,7 @@ impl Release {
             manifest_generation: self.keeper.manifest_generation(),
             clean,
             poisoned,
+            replaced: false,
         }
     }
 

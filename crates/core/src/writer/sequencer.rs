@@ -17,6 +17,7 @@ use crate::frame::RunningHash;
 use crate::index::{Part, RUN_MAX_BYTES, RUN_MAX_EVENTS, Stretch, Tail};
 use crate::keeper::{Job, Keeper};
 use crate::limits::{FRAME_MAX_BYTES, UNSYNCED_MAX_BYTES};
+use crate::progress::Watch;
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::Shared;
 use crate::submission::{Append, Durability};
@@ -88,6 +89,17 @@ pub(super) enum Verdict {
     NeedsSegment(u64),
 }
 
+/// What became of the log in this store's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Opened only.
+    Opened,
+    /// Ready to be written to, which opening leaves to the first append.
+    Begun,
+    /// Left as it stays: who was admitted before the store was closed may come too late.
+    Finished,
+}
+
 /// Gives appends their places. One thread at a time has it.
 #[derive(Debug)]
 pub(super) struct Sequencer {
@@ -112,8 +124,7 @@ pub(super) struct Sequencer {
     pub(super) next_position: u64,
     pub(super) last_recorded_us: u64,
     pub(super) last_store_clock: u64,
-    /// The log is ready to be written to, which opening leaves to the first append.
-    begun: bool,
+    stage: Stage,
     /// Something was appended with `Interval` in a store that asks for less.
     interval: bool,
     pub(super) spare_requested: bool,
@@ -148,7 +159,7 @@ impl Sequencer {
             next_position: start.next_position,
             last_recorded_us: start.recorded_us,
             last_store_clock: start.store_clock,
-            begun: false,
+            stage: Stage::Opened,
             interval: false,
             spare_requested: false,
             shared,
@@ -204,11 +215,14 @@ impl Sequencer {
             if let Some(error) = self.shared.poisoned() {
                 return Err(error);
             }
+            if self.stage == Stage::Finished {
+                return Err(Error::Closed);
+            }
             self.begin(release)?;
             let verdict = match self.judge(&append) {
                 Err(Error::StaleIndex { path }) => {
                     let view = View::new(self.shared.layout(), u64::MAX, false);
-                    self.shared.rebuild(&view, &path)?;
+                    self.shared.rebuild(&view, &path, &Watch::nobody())?;
                     continue;
                 }
                 other => other.map_err(|error| self.shared.noting(error))?,
@@ -248,14 +262,14 @@ impl Sequencer {
     /// to be had again, a full disk is met when the next segment is asked for, not in the middle of a
     /// write.
     fn begin(&mut self, release: &mut Held<'_>) -> Result<()> {
-        if self.begun {
+        if self.stage == Stage::Begun {
             return Ok(());
         }
         release.get().begin()?;
         if self.active.file()?.allocate(self.active_size).is_err() {
             self.active_size = self.offset;
         }
-        self.begun = true;
+        self.stage = Stage::Begun;
         Ok(())
     }
 
@@ -390,17 +404,18 @@ impl Sequencer {
 
     /// Leaves the log synced, and says so in HEAD, and the next opening little to read again.
     pub(super) fn finish(&mut self, release: &mut Release) {
+        let begun = std::mem::replace(&mut self.stage, Stage::Finished) == Stage::Begun;
         if self.durable.sync().is_err() {
             release.store_head(false);
             return;
         }
-        if self.begun || !release.is_clean() {
+        if begun || !release.is_clean() {
             release.close();
         }
         if self.tail.count() >= CLOSING_RUN_EVENTS {
             self.start_run();
         }
-        if self.begun {
+        if begun {
             // The next append allocates it again; what comes next stays filled with zeros.
             let unused = (self.offset + KEPT_ZEROS).min(self.active_size);
             let _ = self.active.file().map(|file| file.release(unused..self.active_size));

@@ -80,6 +80,20 @@ pub(crate) fn example(big: usize) -> (Files, Vec<BatchEvent>) {
     (files, events)
 }
 
+/// A closed store that lists its next segment, which has no file; and a payload of which four more need it.
+pub(crate) fn with_listed_spare() -> (Files, Vec<u8>) {
+    let (store, fs) = open(&Files::new()).unwrap();
+    let payload = vec![7; 200_000];
+    for _ in 0..4 {
+        append(&store, &[event("a", "f", &payload)]).unwrap();
+    }
+    // More than half of the segment is used: the next one is listed, and closing removes its file.
+    store.close().unwrap();
+    let mut files = Files::new();
+    snapshot(&*fs, &root(), &mut files);
+    (files, payload)
+}
+
 pub(crate) fn segment(number: u64) -> PathBuf {
     root().join(format!("segments/{number:010}.seg"))
 }

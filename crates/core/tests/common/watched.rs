@@ -13,6 +13,10 @@ use tetralog_core::fs::{File, Fs, Kind, Map, MemoryFs, OpenMode};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation<'a> {
     Open(OpenMode),
+    Read {
+        offset: u64,
+        length: u64,
+    },
     CreateDirectory,
     /// By the name that it gets.
     Rename,
@@ -26,7 +30,10 @@ pub(crate) enum Operation<'a> {
 impl Operation<'_> {
     /// Whether it changes what is on the disk.
     pub(crate) fn changes(self) -> bool {
-        !matches!(self, Self::Open(OpenMode::Read | OpenMode::Write) | Self::Sync)
+        !matches!(
+            self,
+            Self::Open(OpenMode::Read | OpenMode::Write) | Self::Read { .. } | Self::Sync
+        )
     }
 }
 
@@ -108,6 +115,7 @@ impl<W: Watcher> WatchedFile<W> {
 
 impl<W: Watcher> File for WatchedFile<W> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.before(Operation::Read { offset, length: buffer.len() as u64 })?;
         self.inner.read_at(buffer, offset)
     }
 

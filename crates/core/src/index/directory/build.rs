@@ -9,6 +9,7 @@ use crate::codec::u64_at;
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::index::IndexFile;
+use crate::index::blocks::beside;
 use crate::index::hash::name_hash;
 use crate::index::sorter::Sorter;
 
@@ -33,7 +34,7 @@ pub(crate) fn from_part(
         DirectoryWriter::create(fs, &path, header.store_id, family, positions.clone())?;
     match family {
         Family::Heads => {
-            let mut sorter = Sorter::<4>::new(fs, &path.with_extension("sort"));
+            let mut sorter = Sorter::<4>::new(fs, &beside(&path, "sort"));
             part.each_entity(|name, last_version, last_local| {
                 let [high, low] = name_hash(header.store_id, name);
                 sorter.push([high, low, part.base() + u64::from(last_local), last_version])
