@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { type ExecFileSyncOptionsWithStringEncoding, execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -8,7 +8,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** Within the package, so that an example finds it by its name. */
 const folder = join(root, 'target', 'docs')
-const printed = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] } as const
+const options: ExecFileSyncOptionsWithStringEncoding = {
+  encoding: 'utf8',
+  stdio: ['ignore', 'pipe', 'inherit'],
+}
 
 interface Example {
   readonly name: string
@@ -47,7 +50,7 @@ describe('the examples of the documentation', () => {
         compilerOptions: { outDir: '.', rootDir: '.' },
       }),
     )
-    execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', folder], printed)
+    execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', folder], options)
   }, 60_000)
 
   afterAll(() => rmSync(empty, { recursive: true, force: true }))
@@ -56,7 +59,7 @@ describe('the examples of the documentation', () => {
 
   test.each(examples)('$name prints what its comments say', (example) => {
     const program = join(folder, `${example.name}.js`)
-    const lines = execFileSync(process.execPath, [program], { ...printed, cwd: empty })
+    const lines = execFileSync(process.execPath, [program], { ...options, cwd: empty })
     const words = (text: string) => text.replaceAll(',', '').split(/\s+/).filter(Boolean)
     expect(words(lines)).toEqual(words(promised(example)))
   })
