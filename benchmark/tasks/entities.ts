@@ -4,7 +4,7 @@ import { type NewEvent, Store } from 'tetralog'
 import { appendAhead } from '../contenders/subjects.js'
 import { milliseconds, rate } from '../measurement.js'
 import { entityName, randomNumbers, type WorkloadEvent } from '../workload.js'
-import { anonymousMemory, MemoryPeak } from './anonymous-memory.js'
+import { anonymousMemory, collectedMemory, MemoryPeak } from './anonymous-memory.js'
 
 const batchSize = 5000
 const payloadBytes = 16
@@ -23,7 +23,7 @@ export interface Stretch {
   readonly appendedPerSecond: number
   /** What all threads of the process spent on an event. */
   readonly cpuUs: number
-  /** Of the process, at the end of it. */
+  /** Of the process, at the end of it, when garbage is collected. */
   readonly anonymousKiB: number
 }
 
@@ -33,19 +33,21 @@ export async function fillEntities({ path, entities }: Entities) {
   const before = anonymousMemory()
   const run: Stretch[] = []
   const store = await Store.open(path, { durability: 'interval' })
-  const appendMs = await milliseconds(async () => {
-    for (let stretch = 0; stretch < stretches; stretch += 1) {
-      const first = Math.floor((entities * stretch) / stretches)
-      const end = Math.floor((entities * (stretch + 1)) / stretches)
-      const cpu = process.cpuUsage()
-      const work = () => appendAhead(store, batches(first, end, peak))
-      const appendedPerSecond = await rate(end - first, work)
-      const { user, system } = process.cpuUsage(cpu)
-      const cpuUs = (user + system) / (end - first)
-      run.push({ appendedPerSecond, cpuUs, anonymousKiB: anonymousMemory() })
-    }
-    await store.sync()
-  })
+  let appendMs = 0
+  for (let stretch = 0; stretch < stretches; stretch += 1) {
+    const first = Math.floor((entities * stretch) / stretches)
+    const end = Math.floor((entities * (stretch + 1)) / stretches)
+    const cpu = process.cpuUsage()
+    const ms = await milliseconds(() => appendAhead(store, batches(first, end, peak)))
+    const { user, system } = process.cpuUsage(cpu)
+    appendMs += ms
+    run.push({
+      appendedPerSecond: ((end - first) / ms) * 1000,
+      cpuUs: (user + system) / (end - first),
+      anonymousKiB: await collectedMemory(),
+    })
+  }
+  appendMs += await milliseconds(() => store.sync())
   const memory = { before, peak: peak.highest }
   const closeMs = await milliseconds(() => store.close())
   return { appendedPerSecond: (entities / appendMs) * 1000, run, closeMs, memory }

@@ -104,8 +104,8 @@ export const mutants = [
     edits: [
       [
         'recovery/active.rs',
-        'if scanned.end < proven.offset {',
-        'if scanned.end < proven.offset && length == 0 {',
+        'if scanned.end < proven.offset || proven.unreadable {',
+        'if length == 0 {',
       ],
     ],
   },
@@ -297,9 +297,7 @@ export const mutants = [
   {
     name: 'what the device cannot read is taken for torn',
     ...core('unreadable', 'an_unreadable_tail_is_never_taken_for_torn'),
-    edits: [
-      ['recovery/active.rs', 'if scanned.stop == Some(UNREADABLE) && !closed_here {', 'if false {'],
-    ],
+    edits: [['recovery/active.rs', 'proven.unreadable = beyond.met_unreadable();', '']],
   },
   {
     name: 'a spare whose sync failed is used',
@@ -309,7 +307,7 @@ export const mutants = [
   {
     name: 'a repair leaves its readers in the dark',
     ...core('repair', 'a_reader_is_told_that_the_store_was_repaired'),
-    edits: [['repair/apply.rs', 'HeadPage::give_notice(fs, directory)?;', '']],
+    edits: [['head.rs', 'replaced: true, ..head })', '..head })']],
   },
   {
     name: 'a follower publishes what the writer has not',
