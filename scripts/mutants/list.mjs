@@ -118,7 +118,7 @@ export const mutants = [
   },
   {
     name: 'a cut tail is not zeroed',
-    ...cut('what_is_said_to_be_synced_survives_every_power_cut'),
+    ...core('damage', 'what_was_cut_never_comes_back'),
     edits: [
       [
         'recovery/torn.rs',

@@ -7,11 +7,12 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::images::{Files, example, open, root, segment, snapshot, with_listed_spare};
+use common::images::{Files, example, open, restored, root, segment, snapshot, with_listed_spare};
 use common::{append, event, small, verify};
 use tetralog_core::fs::{Fs, MemoryFs, OpenMode};
 use tetralog_core::{
-    Batch, BatchEvent, Error, NewEvent, ReadSpec, Store, StoreOptions, Subject, SystemHost,
+    Batch, BatchEvent, Durability, Error, NewEvent, ReadSpec, Store, StoreOptions, Subject,
+    SystemHost,
 };
 
 /// Reads what can be read: in order, and event by event.
@@ -237,6 +238,49 @@ fn a_torn_tail_is_cut_kept_aside_and_swallows_nothing() {
     assert!(store.recovery().clean);
     assert_eq!(common::all(&store).unwrap().len(), events.len() + 1);
     assert!(verify(&store).ok);
+}
+
+/// Ends of the frames of a segment.
+fn frame_ends(bytes: &[u8]) -> Vec<usize> {
+    let mut ends = vec![4096];
+    while let Some(length) = ends.last().and_then(|end| bytes.get(*end..end + 4))
+        && length != [0; 4]
+    {
+        let length = u32::from_le_bytes(length.try_into().unwrap());
+        ends.push(ends.last().unwrap() + length as usize);
+    }
+    ends
+}
+
+/// A frame that ends where a cut one did is followed by zeros, not by what stood there before.
+#[test]
+fn what_was_cut_never_comes_back() {
+    let payloads = |files: &Files, next: &[Vec<u8>]| {
+        let fs = Arc::new(restored(files));
+        let options = StoreOptions { durability: Durability::None, ..small() };
+        let store = Store::open_with(fs.clone(), Arc::new(SystemHost), root(), options).unwrap();
+        for payload in next {
+            append(&store, &[event("a", "f", payload)]).unwrap();
+        }
+        let events = common::all(&store).unwrap();
+        let mut live = Files::new();
+        snapshot(&*fs, &root(), &mut live);
+        live.remove(&root().join("HEAD"));
+        (events.into_iter().map(|event| event.payload).collect::<Vec<_>>(), live)
+    };
+    let three = [vec![1; 100], vec![2; 300], vec![3; 100]];
+    let (_, mut files) = payloads(&Files::new(), &three);
+    let ends = frame_ends(&files[&segment(1)]);
+    files.get_mut(&segment(1)).unwrap()[ends[2] - 100] ^= 1;
+    let mut fitted = 0;
+    for length in (0..400).step_by(8) {
+        let next = vec![4; length];
+        let (_, after) = payloads(&files, std::slice::from_ref(&next));
+        let (kept, _) = payloads(&after, &[]);
+        assert_eq!(kept, [vec![1; 100], next], "a payload of {length} bytes");
+        fitted += usize::from(frame_ends(&after[&segment(1)])[2] == ends[2]);
+    }
+    assert!(fitted > 0, "one of them ends where the cut frame did");
 }
 
 #[test]

@@ -261,12 +261,14 @@ fn expected_versions_serialize_concurrent_callers() {
             std::thread::spawn(move || {
                 let mut wins = 0;
                 while wins < 50 {
-                    let expected = match store.version("counter").unwrap() {
-                        Some(version) => Expected::Version(version),
-                        None => Expected::None,
-                    };
+                    let seen = store.version("counter").unwrap();
+                    let expected = seen.map_or(Expected::None, Expected::Version);
                     match expecting(&store, &[event("counter", "increased", b"")], expected) {
-                        Ok(_) => wins += 1,
+                        Ok(receipt) => {
+                            let next = seen.map_or(0, |version| version + 1);
+                            assert_eq!(receipt.versions, Some((next, next)));
+                            wins += 1;
+                        }
                         Err(Error::WrongExpectedVersion { .. }) => {}
                         Err(error) => panic!("{error}"),
                     }
