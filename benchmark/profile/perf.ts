@@ -27,7 +27,7 @@ export class Perf {
   readonly #process: ChildProcess
   readonly #exit: Promise<never>
 
-  constructor(file: string) {
+  private constructor(file: string) {
     this.#file = file
     const args = [
       ...['record', '--quiet', '-e', 'cpu-clock', '-F', `${samplesPerSecond}`],
@@ -39,6 +39,13 @@ export class Perf {
       throw new Error('perf ended before its time.')
     })
     this.#exit.catch(() => {})
+  }
+
+  /** Threads that are begun before it is attached may be missed. */
+  static async attach(file: string): Promise<Perf> {
+    const perf = new Perf(file)
+    await perf.#tell('disable')
+    return perf
   }
 
   async during<T>(work: () => Promise<T>): Promise<T> {

@@ -43,7 +43,7 @@ export async function profile({ name, ...settings }: ProfileTask): Promise<Profi
 
 async function profileRounds({ round }: Contender, file: string) {
   await round()
-  const perf = new Perf(file)
+  const perf = await Perf.attach(file)
   const names = new Map<number, string>()
   let [items, allCpuUs, ms] = [0, 0, 0]
   watchRates((count, timed) =>
