@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
+// Another build of the addon. Not for the runner itself, whose own addon would be looked for there too.
+const { TETRALOG_ADDON: addon } = process.env
+
 export default defineConfig({
   test: {
     include: [
@@ -11,6 +14,7 @@ export default defineConfig({
     // A crash in the addon must not take the whole run with it.
     pool: 'forks',
     testTimeout: 30_000,
+    env: addon === undefined ? {} : { NAPI_RS_NATIVE_LIBRARY_PATH: addon },
     server: { deps: { external: [/binding\.cjs$/] } },
   },
 })

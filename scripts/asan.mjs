@@ -62,7 +62,7 @@ async function testAddon() {
       LD_PRELOAD: preloaded,
       // Node frees little of its own when it ends.
       ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1',
-      NAPI_RS_NATIVE_LIBRARY_PATH: addon,
+      TETRALOG_ADDON: addon,
     },
   })
   return code === 0

@@ -9,6 +9,7 @@ use crate::error::{AtPath, Damage, Error, Result};
 use crate::fs::{OpenMode, patience, residency};
 use crate::head::{Head, HeadPage};
 use crate::index::{IndexFile, Part, Scanned, Tail, follow_frames};
+use crate::limits::POSITION_MAX;
 use crate::segment::{HEADER_PAGE, HeaderPage, MISSING, Segment};
 use crate::shared::Shared;
 use crate::upkeep::load_directory;
@@ -91,7 +92,8 @@ impl Follower {
         } else {
             return Err(Error::WouldWait);
         }
-        shared.publish(place.next_position);
+        let lost = if place.stopped { head.next_position.min(POSITION_MAX) } else { 0 };
+        shared.publish(place.next_position.max(lost));
         shared.set_synced(place.next_position);
         Ok(())
     }

@@ -221,7 +221,7 @@ impl Shared {
             let same = known.iter().filter(|known| known.length > 0 && overlap(known, &lost));
             let same: Vec<Damage> = same
                 .map(|known| Damage {
-                    entities: [&known.entities[..], &lost.entities[..]].concat(),
+                    entities: union(&known.entities, &lost.entities),
                     ..known.clone()
                 })
                 .collect();
@@ -371,4 +371,10 @@ impl Shared {
             }
         }
     }
+}
+
+/// All of the names, each once.
+fn union(names: &[String], more: &[String]) -> Vec<String> {
+    let new = more.iter().filter(|name| !names.contains(name));
+    names.iter().chain(new).cloned().collect()
 }

@@ -11,7 +11,7 @@ use common::images::{Files, example, open, restored, root, segment, snapshot, wi
 use common::{append, event, small, verify};
 use tetralog_core::fs::{Fs, MemoryFs, OpenMode};
 use tetralog_core::{
-    Batch, BatchEvent, Durability, Error, NewEvent, ReadSpec, Store, StoreOptions, Subject,
+    Batch, BatchEvent, Durability, Error, Filter, NewEvent, ReadSpec, Store, StoreOptions, Subject,
     SystemHost,
 };
 
@@ -122,7 +122,7 @@ fn damaged_derived_files_are_built_again_and_harm_nothing() {
             let (store, _) = open(&flipped).unwrap();
             let what = format!("byte {at} of {}", path.display());
             assert_eq!(common::all(&store).unwrap(), events, "{what}");
-            let red = tetralog_core::Filter {
+            let red = Filter {
                 tags_all: Some(vec!["red".into()]),
                 scope: Some(vec![tetralog_core::Pattern::Below("org:a".into())]),
                 fact: Some(vec!["happened".into()]),
@@ -422,7 +422,7 @@ fn a_stream_never_passes_over_a_damaged_event() {
     assert_eq!(versions(behind), (vec![3, 4, 5], true));
     let backwards = ReadSpec { backwards: true, ..stream };
     assert_eq!(versions(backwards), (vec![5, 4, 3], false));
-    let facts = tetralog_core::Filter { fact: Some(vec!["f".into()]), ..Default::default() };
+    let facts = Filter { fact: Some(vec!["f".into()]), ..Default::default() };
     assert!(!versions(ReadSpec::new(Subject::Query(vec![facts]))).1);
     assert_eq!(store.version("one").unwrap(), Some(5));
 }
@@ -438,7 +438,7 @@ fn a_read_that_is_under_way_survives_an_index_that_another_read_rebuilt() {
     let mut files = Files::new();
     snapshot(&*fs, &root(), &mut files);
     let (store, fs) = open(&files).unwrap();
-    let filter = tetralog_core::Filter { fact: Some(vec!["f".into()]), ..Default::default() };
+    let filter = Filter { fact: Some(vec!["f".into()]), ..Default::default() };
     let mut spec = ReadSpec::new(Subject::Query(vec![filter]));
     spec.backwards = true;
     let early = store.read(spec.clone()).unwrap();
@@ -630,4 +630,64 @@ fn a_frame_of_a_sealed_segment_that_was_exchanged_does_not_verify() {
     let report = verify(&store);
     assert_eq!((report.ok, report.events, report.damage.len()), (false, 5, 1), "{report:?}");
     assert!(report.damage[0].reason.contains("the seal does not match"), "{report:?}");
+}
+
+/// A reader was given half of the log, and nothing said that it was half.
+#[test]
+fn nothing_ends_as_if_it_were_whole_before_a_last_segment_that_cannot_be_opened() {
+    let (files, events) = example(200_000);
+    let first = events.iter().filter(|event| event.entity == "other").count();
+    let mut missing = files.clone();
+    missing.remove(&segment(2));
+    let mut flipped = files.clone();
+    flipped.get_mut(&segment(2)).unwrap()[100..108].fill(0xee);
+    let mut zeroed = files;
+    zeroed.get_mut(&segment(2)).unwrap()[..4096].fill(0);
+    for (what, damaged) in [("missing", missing), ("flipped", flipped), ("zeroed", zeroed)] {
+        for with_head in [true, false] {
+            let mut damaged = damaged.clone();
+            if !with_head {
+                damaged.remove(&root().join("HEAD"));
+            }
+            let what = format!("{what}, HEAD: {with_head}");
+            let (store, _) = open(&damaged).unwrap();
+            assert!(!store.damage().is_empty(), "{what}");
+            assert_eq!(common::all(&store).unwrap_err().code(), "ERR_CORRUPT", "{what}");
+            let stream = common::stream(&store, "other");
+            assert!(stream.is_err_and(|error| error.code() == "ERR_CORRUPT"), "{what}");
+            let filter = Filter { fact: Some(vec!["fact".into()]), ..Filter::default() };
+            let query = common::query(&store, vec![filter]);
+            assert!(query.is_err_and(|error| error.code() == "ERR_CORRUPT"), "{what}");
+            let mut verification = store.verify(Some("other")).unwrap();
+            let report = loop {
+                if let Some(report) = verification.step().unwrap() {
+                    break report;
+                }
+            };
+            assert!(!report.ok && report.events < first as u64, "{what}: {report:?}");
+            let counted = store.read(ReadSpec::new(Subject::All)).unwrap().count();
+            assert!(counted.is_err(), "{what}: {counted:?}");
+        }
+    }
+}
+
+#[test]
+fn an_entity_is_verified_beside_sealed_segments_that_cannot_be_opened() {
+    let (files, _) = example(200_000);
+    let mut swapped = files.clone();
+    let one = swapped[&segment(1)].clone();
+    let two = swapped.insert(segment(2), one).unwrap();
+    swapped.insert(segment(1), two);
+    let mut flipped = files;
+    flipped.get_mut(&segment(1)).unwrap()[100..108].fill(0xee);
+    for damaged in [swapped, flipped] {
+        let Ok((store, _)) = open(&damaged) else { continue };
+        let mut verification = store.verify(Some("entity:1")).unwrap();
+        let report = loop {
+            if let Some(report) = verification.step().unwrap() {
+                break report;
+            }
+        };
+        assert!(!report.ok, "{report:?}");
+    }
 }

@@ -248,6 +248,30 @@ fn a_manifest_that_is_not_made_again_in_one_go_is_by_the_next_repair() {
     }
 }
 
+/// It was taken for whole, and what it does not list for lost; the store still did not open.
+#[test]
+fn a_manifest_that_is_older_than_the_log_is_made_again() {
+    let (files, events) = example(200_000);
+    let (first, _) = example(40);
+    let manifest = root().join("MANIFEST");
+    for with_head in [true, false] {
+        let mut older = files.clone();
+        // That of a store with one segment, made to be of this one.
+        let mut bytes = first[&manifest].clone();
+        bytes[40..56].copy_from_slice(&files[&manifest][40..56]);
+        let crc = crc32fast::hash(&bytes[..bytes.len() - 4]);
+        let end = bytes.len() - 4;
+        bytes[end..].copy_from_slice(&crc.to_le_bytes());
+        older.insert(manifest.clone(), bytes);
+        if !with_head {
+            older.remove(&root().join("HEAD"));
+        }
+        assert_eq!(open(&older).map(|_| ()).unwrap_err().code(), "ERR_FORMAT");
+        let report = check(&older, &events, "an older manifest");
+        assert_eq!((report.steps[0].action, report.lost), (Action::Manifest, None));
+    }
+}
+
 /// As many segments as its name says would have been listed, and that is memory.
 #[test]
 fn a_manifest_that_is_made_again_lists_no_file_that_is_not_what_its_name_says() {

@@ -73,7 +73,10 @@ impl Plan {
     /// How many events are left, where the index alone knows it.
     pub(super) fn count(&mut self, view: &View, interrupt: &Interrupt) -> Result<Option<u64>> {
         if view.is_damaged() {
-            return Ok(None);
+            return match self {
+                Self::Everything(everything) => everything.refuse_lost(view).map(|()| None),
+                _ => Ok(None),
+            };
         }
         match self {
             Self::Names => Ok(Some(0)),
@@ -151,6 +154,17 @@ impl Everything {
     }
 }
 
+impl Everything {
+    /// Fails if an event that is to come is known to be lost.
+    fn refuse_lost(&self, view: &View) -> Result<()> {
+        let Range { start, end } = self.positions;
+        match view.first_hole(start).filter(|hole| *hole < end) {
+            Some(hole) => Err(view.hole(hole)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The window of a read, below `end`. Both `from` and `after` are meant in reading order.
 fn window(spec: &ReadSpec, end: u64) -> Range<u64> {
     if spec.backwards {
@@ -179,15 +193,15 @@ pub(super) fn local_range(view: &View, part: usize, positions: &Range<u64>) -> O
     (start < end).then(|| (start - base) as u32..(end - base) as u32)
 }
 
-/// A position that is missing between a part and the one before it, within the window. On a damaged
-/// log nothing is passed over in silence.
+/// A position that is missing between a part, or the view's end, and the part before it, within the window. On a
+/// damaged log nothing is passed over in silence.
 pub(super) fn gap_beside(view: &View, part: usize, positions: &Range<u64>) -> Option<u64> {
     if !view.is_damaged() {
         return None;
     }
     let end = |part: &Part| part.base() + u64::from(part.count());
     let before = part.checked_sub(1).and_then(|part| view.parts().get(part)).map_or(0, end);
-    let base = view.parts().get(part)?.base().min(view.end());
+    let base = view.parts().get(part).map_or(view.end(), |part| part.base().min(view.end()));
     let first = before.max(positions.start);
     (first < base.min(positions.end)).then_some(first)
 }

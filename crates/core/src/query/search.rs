@@ -79,7 +79,8 @@ impl Search {
         backwards: bool,
         view: &View,
     ) -> Self {
-        let parts = 0..view.parts().len();
+        // The last one has no events: it stands for what may be lost behind the others.
+        let parts = 0..view.parts().len() + 1;
         let (few, used) = (FEW_EVENTS, Used::default());
         Self { filters, positions, parts, backwards, few, current: None, used }
     }

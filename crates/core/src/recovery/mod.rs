@@ -98,6 +98,9 @@ pub(crate) fn recover(
     unreadable.expect_next(shared, manifest, head, number, recovered.start.sealed)?;
     unreadable.place(&shared.layout(), head);
     shared.report(unreadable.damage());
+    if let Some(end) = unreadable.end_behind(shared, head, number, recovered.start.next_position) {
+        shared.publish(end);
+    }
     load_directory(shared, &names.runs);
     if !shared.options.read_only {
         clean(shared, &names.runs, &names.segments);

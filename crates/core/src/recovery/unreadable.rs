@@ -2,6 +2,7 @@
 
 use crate::error::{AtPath, Damage, Error, Result};
 use crate::head::Head;
+use crate::limits::POSITION_MAX;
 use crate::manifest::Manifest;
 use crate::segment::HEADER_PAGE;
 use crate::shared::{Layout, Shared};
@@ -50,21 +51,38 @@ impl Unreadable {
         let path = shared.segment_path(number);
         let there = shared.fs.kind(&path).at(&path)?.is_some() && !is_unallocated(shared, &path)?;
         let listed = manifest.segments.iter().any(|(listed, _)| *listed == number);
-        let boot = shared.host.boot_id();
-        let is_exact = |head: &Head| head.clean || head.boot_id == boot && boot != [0; 16];
-        let unused = head.is_some_and(|head| head.segment == last && is_exact(&head));
+        let unused = head.is_some_and(|head| head.segment == last && is_exact(shared, &head));
         if head.is_some_and(|head| head.segment > last) || sealed && listed && !there && !unused {
             self.add(
                 number,
                 if there { HEADER_PAGE } else { 0 },
-                if there {
+                if there && listed {
                     "the segment's header page is empty, though HEAD says that the segment is in use"
+                } else if there {
+                    "the MANIFEST does not list the segment, though HEAD says that it is in use"
                 } else {
                     "the segment's file is missing, though the one before it is sealed"
                 },
             );
         }
         Ok(())
+    }
+
+    /// Where the log ends, as far as it is known, if segments behind one cannot be opened: what reads to there
+    /// has to meet what is lost. Of which nothing is known, there is one event at least.
+    pub(super) fn end_behind(
+        &self,
+        shared: &Shared,
+        head: Option<Head>,
+        last: u64,
+        next_position: u64,
+    ) -> Option<u64> {
+        if head.is_some_and(|head| head.segment == last && is_exact(shared, &head)) {
+            return None;
+        }
+        let behind = self.0.iter().filter(|damage| damage.segment > last);
+        let ends = behind.map(|damage| damage.positions.map_or(next_position, |(_, to)| to) + 1);
+        ends.max().map(|end| end.min(POSITION_MAX))
     }
 
     /// Names the positions that are lost. Of neighbours it cannot be told which of them held which: each
@@ -85,4 +103,10 @@ impl Unreadable {
             damage.positions = to.filter(|to| *to > from).map(|to| (from, to - 1));
         }
     }
+}
+
+/// Whether HEAD says where the log ends: stored when it was closed, or seen through the page cache of one boot.
+fn is_exact(shared: &Shared, head: &Head) -> bool {
+    let boot = shared.host.boot_id();
+    head.clean || head.boot_id == boot && boot != [0; 16]
 }

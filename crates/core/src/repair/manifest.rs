@@ -30,7 +30,7 @@ pub(super) fn whole(fs: &dyn Fs, directory: &Path) -> Result<Option<(Vec<u8>, bo
 
 /// A manifest that lists the segments that are there. One that is missing between them is listed too: so it
 /// is found to be damage.
-fn rebuilt(fs: &dyn Fs, directory: &Path) -> Result<Option<Manifest>> {
+pub(super) fn rebuilt(fs: &dyn Fs, directory: &Path) -> Result<Option<Manifest>> {
     let folder = directory.join("segments");
     let mut found: BTreeMap<u64, (u64, Option<SegmentHeader>)> = BTreeMap::new();
     for name in fs.list(&folder).at(&folder)? {

@@ -74,6 +74,7 @@ impl Plan {
 
     /// Finds out what has to be done.
     pub(super) fn make(&mut self, progress: &dyn Progress) -> Result<()> {
+        self.complete_manifest()?;
         for _ in 0..ROUNDS_MAX {
             let damage = match self.look(progress)? {
                 Look::Whole => return Ok(()),
@@ -89,6 +90,42 @@ impl Plan {
             }
         }
         Err(Error::format(&self.directory, "the damage cannot be repaired: restore a backup"))
+    }
+
+    /// A manifest that is older than the log leaves the newest segments out: it is made again.
+    fn complete_manifest(&mut self) -> Result<()> {
+        let Ok(Some(manifest)) = Manifest::read(&*self.fs, &self.directory) else { return Ok(()) };
+        let next = manifest.segments.last().map_or(1, |(number, _)| number + 1);
+        let path = self.segments().join(file_name(next, 1));
+        if self.fs.kind(&path).at(&path)?.is_none() {
+            return Ok(());
+        }
+        let Ok(segment) = Segment::open(&*self.fs, &path, OpenMode::Read)? else { return Ok(()) };
+        let whole = manifests::rebuilt(&*self.fs, &self.directory)?
+            .filter(|whole| [whole.store_id, segment.header.store_id] == [manifest.store_id; 2]);
+        if let Some(whole) = whole {
+            self.replace_manifest(Action::Manifest, whole.encode());
+            let damage = Damage {
+                segment: MANIFEST,
+                offset: 0,
+                length: 0,
+                reason: "the MANIFEST is older than the log: it does not list the newest segments"
+                    .to_owned(),
+                positions: None,
+                entities: Vec::new(),
+            };
+            let damage = vec![damage];
+            self.first = Some(VerifyReport { ok: false, events: 0, entities: 0, damage });
+        }
+        Ok(())
+    }
+
+    fn replace_manifest(&mut self, action: Action, bytes: Vec<u8>) {
+        let path = self.directory.join(manifest::NAME);
+        let (file, length) = (self.name_of(&path), bytes.len() as u64);
+        self.steps.retain(|step| step.segment != MANIFEST);
+        self.steps.push(RepairStep { action, segment: MANIFEST, offset: 0, length, file });
+        self.changes.insert(path, Change::Replace(bytes));
     }
 
     /// The store as it would be.
@@ -230,9 +267,7 @@ impl Plan {
             return Ok(false);
         };
         let action = if corrected { Action::Correct } else { Action::Manifest };
-        let (file, length) = (self.name_of(&path), bytes.len() as u64);
-        self.steps.push(RepairStep { action, segment: MANIFEST, offset: 0, length, file });
-        self.changes.insert(path, Change::Replace(bytes));
+        self.replace_manifest(action, bytes);
         Ok(true)
     }
 
@@ -261,8 +296,7 @@ impl Plan {
         if kept.segments.is_empty() {
             self.begin_anew(&mut kept);
         }
-        let path = self.directory.join(manifest::NAME);
-        self.changes.insert(path, Change::Replace(kept.encode()));
+        self.replace_manifest(Action::Manifest, kept.encode());
         Ok(())
     }
 

@@ -100,8 +100,13 @@ impl Verification {
             }
             Some(entity) => {
                 let spec = Box::new(ReadSpec::new(Subject::Stream(entity.to_owned())));
-                let total = shared
-                    .reading(|view| Plan::new(&spec, view)?.count(view, &Interrupt::default()))?;
+                let count =
+                    |view: &View| Plan::new(&spec, view)?.count(view, &Interrupt::default());
+                let total = match shared.reading(count) {
+                    // For the report, not instead of it.
+                    Err(Error::Corrupt { .. }) => None,
+                    total => total?,
+                };
                 view = shared.view();
                 let plan = Plan::new(&spec, &view)?;
                 (Scope::Entity { spec, plan, total: total.unwrap_or(0) }, 0)
@@ -311,7 +316,11 @@ impl Verification {
             return Ok(false);
         };
         let Subject::Stream(entity) = &spec.subject else { return Ok(false) };
-        let next = next_whole(&self.view, entity, spec.from.unwrap_or(0))?;
+        let next = match next_whole(&self.view, entity, spec.from.unwrap_or(0)) {
+            // Where the entity is cannot be told either: it ends here.
+            Err(Error::Corrupt { .. }) => None,
+            next => next?,
+        };
         if let Some(version) = next {
             spec.from = Some(version);
             *plan = Plan::new(spec, &self.view)?;
