@@ -98,10 +98,14 @@ test('any JSON payload and metadata verify after a round trip', async () => {
 })
 
 test('what is no event is refused by its place', async () => {
+  const [event] = await exported()
   for (const [events, argument] of [
     [undefined, 'events'],
     [[1], 'events[0]'],
     [[{}], 'events[0].entity'],
+    [[{ ...event, link: undefined }], 'events[0].link'],
+    [[{ ...event, previousLink: undefined }], 'events[0].previousLink'],
+    [[{ ...event, clock: 7 }], 'events[0].clock'],
   ] as const) {
     await expect(verifyLinks(events as never)).rejects.toMatchObject({
       code: 'ERR_INVALID_ARGUMENT',

@@ -10,6 +10,7 @@ import { writeUuid } from './uuid.js'
 type Exported = RecordedEvent | EventJson
 
 const NO_BYTES = new Uint8Array(0)
+const LINK_DIGITS = 64
 const METADATA_NONE = 0
 const METADATA_BYTES = 1
 const METADATA_JSON = 2
@@ -90,10 +91,20 @@ function checked(event: Exported, argument: string): Exported {
       `must be a version, not ${describe(event.version)}`,
     )
   }
+  for (const key of ['link', 'previousLink', 'clock'] as const) {
+    if (!isUint8(event[key]) && !isHex(event[key])) {
+      const what = describe(event[key])
+      throw invalidArgument(`${argument}.${key}`, `must be bytes, or hexadecimal, not ${what}`)
+    }
+  }
   if (!Array.isArray(event.tags as unknown)) {
     throw invalidArgument(`${argument}.tags`, `must be a list, not ${describe(event.tags)}`)
   }
   return event
+}
+
+function isHex(value: unknown): boolean {
+  return typeof value === 'string' && value.length % 2 === 0 && /^[\da-f]*$/i.test(value)
 }
 
 function isRecordOrView(event: unknown): boolean {
@@ -103,6 +114,7 @@ function isRecordOrView(event: unknown): boolean {
 /** What is wrong with an event's link, if anything is. */
 function problem(event: Exported, before: Last | undefined, argument: string): string | undefined {
   const previous = hexOf(event.previousLink)
+  if (previous.length !== LINK_DIGITS) return 'it has no previousLink of 32 bytes'
   if (before !== undefined && event.version !== before.version + 1) {
     return `version ${event.version} stands behind version ${before.version}`
   }

@@ -83,14 +83,21 @@ export class Packer {
     // Asked once: shared memory may grow meanwhile.
     const { length } = value
     this.reserve(length)
-    this.bytes.set(value, this.at)
+    try {
+      this.bytes.set(value, this.at)
+    } catch {
+      // It has grown beyond what there is room for.
+      this.bytes.set(value.subarray(0, length), this.at)
+    }
     this.at += length
   }
 
   /** Bytes behind their length. */
   lengthAndBytes(value: Uint8Array): void {
-    this.u32(value.length)
+    this.u32(0)
+    const start = this.at
     this.raw(value)
+    this.view.setUint32(start - 4, this.at - start, true)
   }
 
   /** A string behind its length in bytes. */

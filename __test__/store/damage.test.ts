@@ -80,7 +80,7 @@ test('where bytes are gone, repair says what it costs before it cuts the log', a
 
   const plan = await Store.repair(path, { dryRun: true })
   expect(plan.lost).toEqual({ events: 3, whole: 2, positions: { from: 2, to: 4 } })
-  expect(plan.steps.map((step) => step.action)).toEqual(['cut'])
+  expect(plan.steps.map((step) => step.action)).toEqual(['cut', 'manifest'])
   const done = await Store.repair(path)
   expect(done.events).toBe(2)
   const store = await openStore(path)
