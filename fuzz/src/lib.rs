@@ -21,7 +21,7 @@ const ROOT: &str = "/store";
 
 /// Small segments, so that a small store has sealed ones.
 pub fn options() -> StoreOptions {
-    StoreOptions { segment_max_bytes: 1 << 20, ..StoreOptions::default() }
+    StoreOptions { segment_max_bytes: 64 << 10, ..StoreOptions::default() }
 }
 
 /// A closed store with sealed segments, runs of the active one, and all kinds of fields.
@@ -30,7 +30,7 @@ pub fn example() -> &'static Files {
     EXAMPLE.get_or_init(|| {
         let fs = Arc::new(MemoryFs::default());
         let store = open(&fs).expect("an empty directory becomes a store");
-        let large = vec![7; 300 << 10];
+        let large = vec![7; 20 << 10];
         for n in 0..12_u8 {
             let entity = format!("entity:{}", n % 3);
             let payload = if n % 3 == 0 { large.as_slice() } else { b"small" };

@@ -261,6 +261,15 @@ impl Error {
         Self::Io { path: path.to_owned(), errno: errno_name(error), message: error.to_string() }
     }
 
+    /// Whether something was used up before anything was written: space, or file descriptors.
+    pub(crate) fn is_shortage(&self) -> bool {
+        match self {
+            Self::DiskFull { .. } => true,
+            Self::Io { errno, .. } => ["EMFILE", "ENFILE"].contains(&errno.as_str()),
+            _ => false,
+        }
+    }
+
     pub(crate) fn invalid(argument: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::InvalidArgument { argument: argument.into(), reason: reason.into() }
     }
@@ -288,8 +297,12 @@ const EDQUOT: i32 = 122;
 /// Linux's names of the errors that files and directories give.
 fn errno_name(error: &io::Error) -> String {
     let Some(code) = error.raw_os_error() else {
-        return if error.kind() == io::ErrorKind::UnexpectedEof { "EIO" } else { "UNKNOWN" }
-            .to_owned();
+        let name = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "EIO",
+            io::ErrorKind::InvalidInput => "EINVAL",
+            _ => "UNKNOWN",
+        };
+        return name.to_owned();
     };
     let name = match code {
         1 => "EPERM",

@@ -348,11 +348,11 @@ impl Keeper {
         self.changed.notify_all();
     }
 
-    /// The manifest and the names of segments are part of the log: an error there, but for a full disk,
-    /// poisons the store.
+    /// The manifest and the names of segments are part of the log: an error there poisons the store, unless it is
+    /// that something was used up.
     fn spare_job(&self, number: u64, size: u64, zeros: bool) -> Result<()> {
         self.prepare_spare(number, size, zeros).inspect_err(|error| {
-            if !matches!(error, Error::DiskFull { .. }) {
+            if !error.is_shortage() {
                 self.shared.poison(&error.to_string());
             }
         })

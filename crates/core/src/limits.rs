@@ -28,8 +28,8 @@ pub const POSITION_MAX: u64 = (1 << 53) - 1;
 pub const UNSYNCED_MAX_BYTES: u64 = 8 << 20;
 /// Bytes waiting for the writer before appends are refused, unless the options say otherwise.
 pub const IN_FLIGHT_DEFAULT_MAX_BYTES: u64 = 256 << 20;
-/// Smallest `segmentMaxBytes`.
-pub const SEGMENT_MIN_BYTES: u64 = 1 << 20;
+/// Smallest `segmentMaxBytes`. In a build for fuzzing less, so that more stores are tried in a second.
+pub const SEGMENT_MIN_BYTES: u64 = if cfg!(fuzzing) { 64 << 10 } else { 1 << 20 };
 /// Largest `segmentMaxBytes`: offsets within a segment are u32.
 pub const SEGMENT_MAX_BYTES: u64 = (1 << 32) - 1;
 /// Default `segmentMaxBytes`.

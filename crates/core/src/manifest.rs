@@ -88,6 +88,9 @@ impl Manifest {
         let limit = FIXED_LEN as u64 + SEGMENTS_MAX * ROW_LEN as u64;
         let bytes = match fs::read_all(&*file, limit) {
             Err(error) if fs::is_unreadable(&error) => return Err(damaged(0, fs::UNREADABLE)),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(damaged(0, "the manifest is longer than it can be"));
+            }
             read => read.at(&path)?,
         };
         match Self::decode(&bytes) {

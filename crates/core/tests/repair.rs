@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -270,6 +271,46 @@ fn a_manifest_that_is_older_than_the_log_is_made_again() {
         let report = check(&older, &events, "an older manifest");
         assert_eq!((report.steps[0].action, report.lost), (Action::Manifest, None));
     }
+}
+
+/// Every segment would have been removed as another store's.
+#[test]
+fn the_manifest_of_another_store_is_made_again() {
+    let (mut files, events) = example(200_000);
+    let (other, _) = example(40);
+    let manifest = root().join("MANIFEST");
+    files.insert(manifest.clone(), other[&manifest].clone());
+    let report = check(&files, &events, "another store's manifest");
+    assert_eq!((report.steps[0].action, report.lost), (Action::Manifest, None));
+}
+
+#[test]
+fn a_loss_of_which_nothing_is_known_is_not_said_to_be_none() {
+    let (mut files, _) = example(40);
+    files.remove(&root().join("HEAD"));
+    files.get_mut(&segment(1)).unwrap()[..4096].fill(0xee);
+    let (report, _) = repaired(&files, true).unwrap();
+    assert_eq!((report.events, report.lost), (0, Some((0, 0))));
+}
+
+/// A length of 0 cannot be allocated, and a pipe keeps whoever opens it waiting.
+#[test]
+fn what_is_no_file_any_more_is_repaired_on_a_real_disk_or_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    let store = Store::open(&path, small()).unwrap();
+    append(&store, &[event("a", "f", b"x")]).unwrap();
+    store.close().unwrap();
+    let segment = path.join("segments/0000000001.seg");
+    fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(0).unwrap();
+    let plan = tetralog_core::repair(&path, true, &Unobserved).unwrap();
+    let done = tetralog_core::repair(&path, false, &Unobserved).unwrap();
+    assert_eq!((plan.steps, plan.lost), (done.steps, done.lost));
+    assert!(Store::open(&path, small()).unwrap().close().is_ok());
+    #[expect(clippy::disallowed_methods, reason = "a test plays the part of the world")]
+    fs::remove_file(&segment).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&segment).status().unwrap().success());
+    assert_eq!(Store::open(&path, small()).unwrap_err().code(), "ERR_IO");
 }
 
 /// As many segments as its name says would have been listed, and that is memory.

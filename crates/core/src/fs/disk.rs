@@ -40,7 +40,13 @@ impl Fs for DiskFs {
                 options.write(true).create(true).truncate(true);
             }
         }
-        Ok(Arc::new(DiskFile { file: options.open(path)?, write_map: OnceLock::new() }))
+        // What is no file may make its opener wait for ever.
+        let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+        if !file.metadata()?.is_file() {
+            let reason = "it is not a regular file";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        Ok(Arc::new(DiskFile { file, write_map: OnceLock::new() }))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -167,6 +173,9 @@ impl File for DiskFile {
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
         match retry_on_intr(|| fallocate(&self.file, FallocateFlags::empty(), 0, length)) {
             Ok(()) => Ok(()),
             // Not offered by every file system: there the zeros are written.

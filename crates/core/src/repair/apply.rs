@@ -22,6 +22,7 @@ pub(super) fn apply(fs: &dyn Fs, directory: &Path, changes: &Changes) -> Result<
     sync_folders(fs, directory, &aside)?;
     HeadPage::give_notice(fs, directory)?;
     let segments = directory.join("segments");
+    fs.create_dir_all(&segments).at(&segments)?;
     for (path, change) in changes.iter().filter(|(path, _)| path.starts_with(&segments)) {
         match change {
             Change::Edit(edit) => rewrite(fs, path, edit)?,

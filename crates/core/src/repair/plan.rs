@@ -92,29 +92,36 @@ impl Plan {
         Err(Error::format(&self.directory, "the damage cannot be repaired: restore a backup"))
     }
 
-    /// A manifest that is older than the log leaves the newest segments out: it is made again.
+    /// A whole manifest that is older than the log, or another store's, is made again: all that it does not
+    /// list would be taken for lost.
     fn complete_manifest(&mut self) -> Result<()> {
         let Ok(Some(manifest)) = Manifest::read(&*self.fs, &self.directory) else { return Ok(()) };
+        let Some(whole) = manifests::rebuilt(&*self.fs, &self.directory)? else { return Ok(()) };
         let next = manifest.segments.last().map_or(1, |(number, _)| number + 1);
-        let path = self.segments().join(file_name(next, 1));
-        if self.fs.kind(&path).at(&path)?.is_none() {
-            return Ok(());
-        }
-        let Ok(segment) = Segment::open(&*self.fs, &path, OpenMode::Read)? else { return Ok(()) };
-        let whole = manifests::rebuilt(&*self.fs, &self.directory)?
-            .filter(|whole| [whole.store_id, segment.header.store_id] == [manifest.store_id; 2]);
-        if let Some(whole) = whole {
+        let is_own = |(number, generation): &(u64, u64)| {
+            let path = self.segments().join(file_name(*number, *generation));
+            let opened = Segment::open(&*self.fs, &path, OpenMode::Read);
+            opened.is_ok_and(|page| page.is_ok_and(|own| own.header.store_id == manifest.store_id))
+        };
+        let reason = if whole.store_id == manifest.store_id {
+            let older = is_own(&(next, 1));
+            older.then_some(
+                "the MANIFEST is older than the log: it does not list the newest segments",
+            )
+        } else {
+            let foreign = !manifest.segments.iter().any(is_own);
+            foreign.then_some("the MANIFEST is that of another store")
+        };
+        if let Some(reason) = reason {
             self.replace_manifest(Action::Manifest, whole.encode());
-            let damage = Damage {
+            let damage = vec![Damage {
                 segment: MANIFEST,
                 offset: 0,
                 length: 0,
-                reason: "the MANIFEST is older than the log: it does not list the newest segments"
-                    .to_owned(),
+                reason: reason.to_owned(),
                 positions: None,
                 entities: Vec::new(),
-            };
-            let damage = vec![damage];
+            }];
             self.first = Some(VerifyReport { ok: false, events: 0, entities: 0, damage });
         }
         Ok(())
@@ -288,6 +295,10 @@ impl Plan {
                     && !matches!(step.action, Action::Cut | Action::Remove)
         });
         let (number, offset) = place;
+        if offset < HEADER_PAGE && damage.positions.is_none() {
+            // How much it held nobody knows; that it held nothing is not to be said.
+            self.before = self.before.max(1);
+        }
         self.remove_behind(&manifest, number, offset);
         let mut kept = manifest;
         let keeps = offset >= HEADER_PAGE;

@@ -35,7 +35,7 @@ impl Sequencer {
         let size = self.next_size().max(HEADER_PAGE + bound + SEAL_LEN);
         let spare = match self.keeper.spare(self.active.header.number + 1, size) {
             Ok(spare) => spare,
-            Err(error @ Error::DiskFull { .. }) => {
+            Err(error) if error.is_shortage() => {
                 self.spare_requested = false;
                 return Err(error);
             }
