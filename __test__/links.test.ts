@@ -106,6 +106,8 @@ test('what is no event is refused by its place', async () => {
     [[{ ...event, link: undefined }], 'events[0].link'],
     [[{ ...event, previousLink: undefined }], 'events[0].previousLink'],
     [[{ ...event, clock: 7 }], 'events[0].clock'],
+    [[{ ...event, tags: [undefined] }], 'events[0].tags[0]'],
+    [[{ ...event, payload: 1n }], 'events[0].payload'],
   ] as const) {
     await expect(verifyLinks(events as never)).rejects.toMatchObject({
       code: 'ERR_INVALID_ARGUMENT',

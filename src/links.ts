@@ -1,6 +1,6 @@
 // Checking chains of events without their store: what was exported says all that its links cover.
 import { linkOf } from './binding.js'
-import { invalidArgument } from './errors.js'
+import { invalidArgument, wrapThrown } from './errors.js'
 import { describe, isRecord, isUint8 } from './packer.js'
 import { KIND_JSON, kindOf } from './payload.js'
 import { turn } from './turn.js'
@@ -100,6 +100,10 @@ function checked(event: Exported, argument: string): Exported {
   if (!Array.isArray(event.tags as unknown)) {
     throw invalidArgument(`${argument}.tags`, `must be a list, not ${describe(event.tags)}`)
   }
+  for (const [nth, tag] of event.tags.entries()) {
+    if (typeof tag === 'string') continue
+    throw invalidArgument(`${argument}.tags[${nth}]`, `must be a string, not ${describe(tag)}`)
+  }
   return event
 }
 
@@ -137,8 +141,8 @@ function candidates(event: Exported, argument: string): string[] {
   const { version, entity, fact, scope, contentType } = event
   const list = [...event.tags]
   const links: string[] = []
-  for (const [kind, metadata] of metadataOf(event.metadata)) {
-    for (const payload of payloadsOf(event)) {
+  for (const [kind, metadata] of metadataOf(event.metadata, `${argument}.metadata`)) {
+    for (const payload of payloadsOf(event, `${argument}.payload`)) {
       // biome-ignore format: one line reads better than thirteen
       const link = linkOf(previous, version, recordedUs, id, entity, fact, scope, contentType, clock, list, kind, metadata, payload)
       links.push(hexOf(link))
@@ -147,22 +151,30 @@ function candidates(event: Exported, argument: string): string[] {
   return links
 }
 
-function metadataOf(metadata: unknown): [kind: number, bytes: Uint8Array][] {
+function metadataOf(metadata: unknown, argument: string): [kind: number, bytes: Uint8Array][] {
   if (metadata === undefined) return [[METADATA_NONE, NO_BYTES]]
   if (isUint8(metadata)) return [[METADATA_BYTES, metadata]]
   const raw = fromBase64(metadata)
-  const json: [number, Uint8Array] = [METADATA_JSON, Buffer.from(JSON.stringify(metadata))]
+  const json: [number, Uint8Array] = [METADATA_JSON, jsonOf(metadata, argument)]
   return raw === undefined ? [json] : [[METADATA_BYTES, raw], json]
 }
 
-function payloadsOf(event: Exported): Uint8Array[] {
+function payloadsOf(event: Exported, argument: string): Uint8Array[] {
   if ('bytes' in event && typeof event.bytes === 'function') return [event.bytes()]
   const { payload, contentType } = event
   if (payload === undefined) return [NO_BYTES]
   const raw = fromBase64(payload)
   const json = kindOf(contentType) === KIND_JSON || typeof payload !== 'string'
-  const text = Buffer.from(json ? JSON.stringify(payload) : (payload as string))
+  const text = json ? jsonOf(payload, argument) : Buffer.from(payload as string)
   return raw === undefined ? [text] : [raw, text]
+}
+
+function jsonOf(value: unknown, argument: string): Uint8Array {
+  try {
+    return Buffer.from(JSON.stringify(value))
+  } catch (error) {
+    throw wrapThrown(argument, error)
+  }
 }
 
 /** The bytes of `{ base64 }`, which stands for them in JSON. */

@@ -38,3 +38,33 @@ test.runIf(process.platform === 'linux')(
     expect(after - before).toBeLessThan(20)
   },
 )
+
+// What was read keeps a store's files open until it is collected, and nothing but memory makes V8 collect.
+const CLOSED_STORES = `
+  import { readdirSync } from 'node:fs'
+  const [path, times] = [process.argv[1], Number(process.argv[2])]
+  const store = await Store.open(path, { segmentMaxBytes: 1 << 20, durability: 'none' })
+  const payload = Buffer.alloc(400_000)
+  for (let i = 0; i < 40; i++) await store.append({ entity: 'e', fact: 'f', payload })
+  await store.close()
+  const segments = readdirSync(path + '/segments').filter((name) => name.endsWith('.seg')).length
+  let most = 0
+  for (let i = 0; i < times; i++) {
+    const reader = await Store.open(path, { readOnly: true })
+    for await (const event of reader.all()) event.fact
+    most = Math.max(most, readdirSync('/proc/self/fd').length)
+    await reader.close()
+  }
+  console.log(JSON.stringify({ segments, most }))
+`
+
+test.runIf(process.platform === 'linux')(
+  'stores that are closed give their files back',
+  async () => {
+    const ended = await run(CLOSED_STORES, [temporaryFolder(), '100'], [], DEADLINE_MS)
+    expect(ended).toMatchObject({ code: 0, stderr: '' })
+    const { segments, most } = JSON.parse(ended.stdout) as { segments: number; most: number }
+    expect(segments).toBeGreaterThan(10)
+    expect(most).toBeLessThan(20 * segments)
+  },
+)

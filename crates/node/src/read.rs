@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use napi::Result;
-use napi::bindgen_prelude::{AsyncTask, Uint8Array};
+use napi::bindgen_prelude::{AsyncTask, ObjectFinalize, Uint8Array};
+use napi::{Env, Result};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -67,15 +67,27 @@ impl NativeRead {
     }
 }
 
+/// What a source is said to hold, in bytes. It keeps the files of its store open, and V8 does not know what they
+/// are worth: so that it collects the sources of closed stores before there are many.
+const HELD_BYTES: i64 = 16 << 20;
+
 /// Looks up what events need that is not in their batch, also when the store is closed.
-#[napi]
+#[napi(custom_finalize)]
 pub struct NativeSource {
     source: Source,
 }
 
 impl NativeSource {
-    pub fn new(source: Source) -> Self {
-        Self { source }
+    pub fn new(env: Env, source: Source) -> Result<Self> {
+        env.adjust_external_memory(HELD_BYTES)?;
+        Ok(Self { source })
+    }
+}
+
+impl ObjectFinalize for NativeSource {
+    fn finalize(self, env: Env) -> Result<()> {
+        env.adjust_external_memory(-HELD_BYTES)?;
+        Ok(())
     }
 }
 

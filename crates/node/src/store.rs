@@ -343,9 +343,9 @@ impl NativeStore {
 
     /// Looks up what events need that is not in their batch, also when the store is closed.
     #[napi(catch_unwind)]
-    pub fn source(&self) -> Result<NativeSource> {
+    pub fn source(&self, env: Env) -> Result<NativeSource> {
         let store = self.engine().map_err(|error| to_js(&error))?;
-        Ok(NativeSource::new(store.source()))
+        NativeSource::new(env, store.source())
     }
 
     /// Begins a verification.
