@@ -48,8 +48,8 @@ fn torn_path(shared: &Shared, active: &Segment, end: u64) -> Result<PathBuf> {
 }
 
 /// Writes what is whole above the durable offset again, in place and past the page cache, and syncs: it may
-/// have been in the cache only, and a sync alone does not bring back pages whose write has failed. The header page too, where
-/// nothing behind it is known to be durable.
+/// have been in the cache only, and a sync alone does not bring back pages whose write has failed. The
+/// header page too, where nothing behind it is known to be durable.
 pub(super) fn settle(active: &Segment, durable: u64, end: u64) -> Result<()> {
     let mut at_once = 1 << 20;
     let mut buffer = vec![0; at_once as usize];
