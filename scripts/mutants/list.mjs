@@ -80,7 +80,13 @@ export const mutants = [
   {
     name: 'recovery publishes what it has not settled',
     ...settling('whatever_a_killed_process_leaves_lasts_once_it_is_seen_again'),
-    edits: [['recovery/active.rs', 'settle(&active, proven.durable, scanned.end)?;', '']],
+    edits: [
+      [
+        'recovery/active.rs',
+        'settle(&active, proven.durable, scanned.end, shared.is_damaged())?;',
+        '',
+      ],
+    ],
   },
   {
     name: 'recovery leaves names as they are',

@@ -71,7 +71,7 @@ pub(super) fn load_active(
             recovery.torn_bytes = cut_torn_tail(shared, &active, scanned.end, length)?;
             zero_behind(&active, scanned.end, length)?;
         }
-        settle(&active, proven.durable, scanned.end)?;
+        settle(&active, proven.durable, scanned.end, shared.is_damaged())?;
     }
     if !shared.options.read_only && (!recovery.clean || spare.is_some()) {
         settle_names(shared)?;

@@ -49,8 +49,9 @@ fn torn_path(shared: &Shared, active: &Segment, end: u64) -> Result<PathBuf> {
 
 /// Writes what is whole above the durable offset again, in place and past the page cache, and syncs: it may
 /// have been in the cache only, and a sync alone does not bring back pages whose write has failed. The
-/// header page too, where nothing behind it is known to be durable.
-pub(super) fn settle(active: &Segment, durable: u64, end: u64) -> Result<()> {
+/// header page too, where nothing behind it is known to be durable. What cannot be read is left as it is where
+/// damage is known; elsewhere it was read a moment ago, and is about to be published.
+pub(super) fn settle(active: &Segment, durable: u64, end: u64, damaged: bool) -> Result<()> {
     let mut at_once = 1 << 20;
     let mut buffer = vec![0; at_once as usize];
     let mut at = if durable > HEADER_PAGE { durable.min(end) } else { 0 };
@@ -58,12 +59,11 @@ pub(super) fn settle(active: &Segment, durable: u64, end: u64) -> Result<()> {
         let n = (end - at).min(at_once - at % at_once);
         let piece = buffer.get_mut(..n as usize).unwrap_or_default();
         match read_exact_at(active.file()?, piece, at) {
-            Err(error) if is_unreadable(&error) && at_once > UNREADABLE_BYTES => {
+            Err(error) if damaged && is_unreadable(&error) && at_once > UNREADABLE_BYTES => {
                 at_once = UNREADABLE_BYTES;
                 continue;
             }
-            // Nobody may be able to read it, but nobody overwrites it: it is damage already.
-            Err(error) if is_unreadable(&error) => {}
+            Err(error) if damaged && is_unreadable(&error) => {}
             read => {
                 read.at(&active.path)?;
                 active.file()?.write_past_cache(piece, at).at(&active.path)?;
