@@ -5,7 +5,7 @@ import { fromNative, invalidArgument } from './errors.js'
 import { LargeAppend } from './large-append.js'
 import { Outcomes } from './receipt.js'
 import { Submission, type Written } from './submission.js'
-import { turn } from './turn.js'
+import { packing, turn } from './turn.js'
 import type { Receipt } from './types.js'
 import { Wakeful } from './wakeful.js'
 
@@ -155,7 +155,7 @@ export class AppendQueue {
     const submission = this.#submission
     const before = submission.packer.at
     const pending = new Pending(this.#sequence)
-    const isPacked = submission.append(pending, this.#sequence, events, options, turn)
+    const isPacked = submission.append(pending, this.#sequence, events, options, packing)
     this.#sequence = (this.#sequence + 1) >>> 0
     const promise = new Promise<Receipt>(capture)
     pending.resolve = capturedResolve
@@ -270,7 +270,7 @@ export class AppendQueue {
     const [first] = this.#paused
     if (first === undefined || this.#native === undefined) return
     try {
-      if (!first.large.proceed(this.#native, isPaced ? turn : undefined)) return
+      if (!first.large.proceed(this.#native, isPaced ? packing : undefined)) return
     } catch (error) {
       this.#native.unstage()
       this.#refuse(first.pending, fromNative(error))

@@ -12,7 +12,7 @@ import type { Reading } from './types.js'
 /** Items given out at once to whoever takes them one by one: every field of so many takes half a millisecond. */
 const PART_ITEMS = 512
 /** And to whoever wants batches: most are not longer. */
-const BATCH_ITEMS = 2048
+const BATCH_ITEMS = 1024
 
 /** What a reading reads. */
 export interface Plan<T> {

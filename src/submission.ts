@@ -33,12 +33,11 @@ const METADATA_JSON = 2
 
 const MAX_EVENTS = 65_536
 
-// An append of so much is encoded without a pause, so that the caller may change it when the call returns.
-const UNPAUSED_EVENTS = 2048
-const UNPAUSED_BYTES = 1024 * 1024
-// A longer one is handed over in parts of this size, so that it is packed into memory that is in the cache.
-const PART_BYTES = 256 * 1024
-// Events between two looks at the clock.
+// A payload of more bytes is handed over from where it is, if that may happen later.
+const LEFT_BYTES = 1024 * 1024
+// An append of more bytes is handed over in parts, so that it is packed into memory that is in the cache.
+const PART_BYTES = 512 * 1024
+// Events between two looks at the clock: so many are always encoded at the call.
 const STEP_EVENTS = 32
 
 // What is being read, where it is no event.
@@ -220,19 +219,14 @@ export class Submission {
     const { packer } = this
     const events = this.#events
     const count = events.length
-    const isLong = this.#count > UNPAUSED_EVENTS
-    if (isLong) pace?.isOver()
+    // The first question of a turn is when its time begins.
+    if (this.#count > STEP_EVENTS) pace?.isOver()
     for (let i = this.#done; i < count; ) {
       this.#note(this.#event(events[i], this.#before + i))
       this.#done = ++i
       if (this.#remainder !== undefined) return this.#pause()
       if (pace !== undefined && i % STEP_EVENTS === 0 && i < count) {
-        // Asked in any case: the first question of a turn is when its time begins.
-        const isOver = pace.isOver()
-        const packed = packer.at - this.#start
-        if (isLong ? isOver || packed >= PART_BYTES : isOver && packed >= UNPAUSED_BYTES) {
-          return this.#pause()
-        }
+        if (pace.isOver() || packer.at - this.#start >= PART_BYTES) return this.#pause()
       }
     }
     return this.#end()
@@ -433,7 +427,7 @@ export class Submission {
   #payload(payload: unknown, kind: number, lengthAt: number): void {
     if (kind === KIND_BYTES) {
       const bytes = payload as Uint8Array
-      if (bytes.length > UNPAUSED_BYTES && this.#canLeave(bytes)) this.#leave(bytes, lengthAt)
+      if (bytes.length > LEFT_BYTES && this.#canLeave(bytes)) this.#leave(bytes, lengthAt)
       else this.#bytes(bytes, lengthAt, 'payload')
     } else if (kind === KIND_TEXT) {
       const text = payload as string

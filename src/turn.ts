@@ -5,6 +5,8 @@ import { setImmediate } from 'node:timers'
 
 // Behind it may come the last step, of up to a millisecond, and a garbage collection.
 const TURN_MS = 0.5
+// Appends are packed in steps of some events: they need not leave as much room.
+const PACKING_MS = 0.75
 
 class Turn {
   /** When this turn was first asked about; negative before. */
@@ -20,8 +22,8 @@ class Turn {
   }
 
   /** Whether the time for work on the spot is used up: it has to wait for the next turn. */
-  isOver(): boolean {
-    if (this.#started >= 0) return performance.now() - this.#started > TURN_MS
+  isOver(limitMs = TURN_MS): boolean {
+    if (this.#started >= 0) return performance.now() - this.#started > limitMs
     this.#started = performance.now()
     setImmediate(this.#end)
     return false
@@ -38,3 +40,6 @@ class Turn {
 
 /** Of this thread's event loop. */
 export const turn = new Turn()
+
+/** What paces packing. */
+export const packing = { isOver: (): boolean => turn.isOver(PACKING_MS) }

@@ -34,27 +34,30 @@ export async function longestHold(work: () => Promise<unknown>): Promise<Hold> {
 async function gapsOf(work: () => Promise<unknown>): Promise<Gap[]> {
   using before = new ThreadTimes()
   using after = new ThreadTimes()
+  using check = new ThreadTimes()
   const gaps: Gap[] = []
-  let last = 0
   const turn = () => {
     look()
     next = setImmediate(turn)
   }
-  // The times are read on both sides of the clock, as the thread may lose its processor in between.
-  const begin = () => {
-    last = performance.now()
-    before.look()
+  // What the thread waits between the clock and its times would count as held: then both are read again.
+  const read = (times: ThreadTimes) => {
+    for (;;) {
+      times.look()
+      const now = performance.now()
+      check.look()
+      if (check.waitedMs === times.waitedMs) return now
+    }
   }
   const look = () => {
-    after.look()
-    const end = performance.now()
-    if (end - last >= shortestKeptMs) {
-      const ranMs = before.isKnown ? after.ranMs - before.ranMs : end - last
-      gaps.push({ start: last, end, ranMs, waitedMs: after.waitedMs - before.waitedMs })
+    const end = read(after)
+    if (end - start >= shortestKeptMs) {
+      const ranMs = before.isKnown ? after.ranMs - before.ranMs : end - start
+      gaps.push({ start, end, ranMs, waitedMs: after.waitedMs - before.waitedMs })
     }
-    begin()
+    start = read(before)
   }
-  begin()
+  let start = read(before)
   let next = setImmediate(turn)
   try {
     await work()

@@ -316,14 +316,14 @@ impl NativeStore {
         spec: &[u8],
         #[napi(ts_arg_type = "Uint8Array")] out: Out<'_>,
     ) -> Result<i32> {
-        let begin = || {
+        let mut begin = || {
             let read = self.engine()?.read(ReadSpec::decode(spec)?)?;
-            let batch = read.next_now(out.len())?;
+            let length = read.next_now(out)?;
             // A read that has ended would only keep its view of the log alive.
             *self.begun.lock() = (!read.has_ended()).then(|| Arc::new(read));
-            Ok(batch)
+            Ok(length.and_then(|length| i32::try_from(length).ok()).unwrap_or(WOULD_WAIT))
         };
-        begin().map(|batch| put(batch.as_deref(), out)).map_err(|error| to_js(&error))
+        begin().map_err(|error| to_js(&error))
     }
 
     /// How many events a read has; NaN if another thread has to count.
@@ -399,18 +399,6 @@ fn copied(store: &Store, submission: &[u8]) -> Vec<u8> {
     let mut bytes = store.submission_buffer();
     bytes.extend_from_slice(submission);
     bytes
-}
-
-/// Copies a batch to where JavaScript wants it.
-fn put(batch: Option<&[u8]>, out: &mut [u8]) -> i32 {
-    let place = batch.and_then(|batch| out.get_mut(..batch.len()));
-    match (batch, place) {
-        (Some(batch), Some(place)) => {
-            place.copy_from_slice(batch);
-            i32::try_from(batch.len()).unwrap_or(WOULD_WAIT)
-        }
-        _ => WOULD_WAIT,
-    }
 }
 
 fn info_json(store: &Store) -> String {

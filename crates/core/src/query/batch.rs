@@ -4,6 +4,7 @@
 use parking_lot::Mutex;
 
 use super::known::Known;
+use super::passed::Passed;
 use super::source::Source;
 use crate::chain::{Hash, MetadataKind};
 use crate::codec::{Reader, patch, u32_at};
@@ -21,7 +22,7 @@ const FLAG_PREVIOUS_LINKS: u32 = 1;
 pub(super) const FLAG_LAST: u32 = 2;
 
 /// Memory that a builder keeps from one short batch to the next.
-const KEPT: usize = 64 << 10;
+const KEPT: usize = 128 << 10;
 
 /// Packs events into batches, one after another, keeping its buffers and what it knows of the log.
 ///
@@ -85,18 +86,22 @@ impl BatchBuilder {
         self.out.len() + self.rows.len() + self.previous_links.len()
     }
 
-    /// Adds an event, whose record has these bytes.
+    /// Adds an event, whose record has these bytes. Definitions that were `passed` are not checked again.
     #[inline]
-    pub(crate) fn push(
+    pub(super) fn push(
         &mut self,
         segment: &Segment,
         bytes: &[u8],
         record: &Record<'_>,
         place: Place,
+        passed: &Passed,
     ) -> Result<()> {
         let strings = [record.entity, record.fact, record.scope, record.content_type];
+        let passed = passed.of(segment);
         for reference in strings.into_iter().chain(record.tags()) {
-            self.known.check_definition(segment, reference)?;
+            if !passed.contains(&reference) {
+                self.known.check_definition(segment, reference)?;
+            }
         }
         let start = self.out.len();
         self.out.extend_from_slice(bytes);

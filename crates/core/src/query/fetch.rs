@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::batch::{BatchBuilder, Place, packing};
 use super::known::{Frame, Known};
+use super::passed::Passed;
 use super::plan::Hit;
 use super::recent::RecentLinks;
 use crate::chain::{GENESIS, Hash};
@@ -13,7 +14,7 @@ use crate::error::Result;
 use crate::frame::HEADER_LEN;
 use crate::fs::{Moment, patience};
 use crate::index::Part;
-use crate::record::Glance;
+use crate::record::{self, Glance, Record};
 use crate::segment::Segment;
 use crate::view::{FoundRecord, View, record_at};
 
@@ -23,6 +24,8 @@ const GROUP: usize = 128;
 const RECORD_GUESS: u64 = 384;
 /// What the definition of a name is assumed to take.
 const NAME_GUESS: u64 = 64;
+/// Bytes of a segment that a scan goes through without asking for each record.
+const RUN: u64 = 64 << 10;
 /// A scan asks for two pieces of this size when it comes to the last one that it asked for.
 const PIECE: u64 = 2 << 20;
 
@@ -41,18 +44,29 @@ pub(super) struct Fetch {
     group: Vec<Located>,
     /// How many of the group are handed out.
     next: usize,
-    /// Where the record of the next event stands, if it is in the frame of the one before.
+    /// Of a scan.
     following: Option<Following>,
+    /// What a scan need not check again.
+    passed: Passed,
     /// A scan has asked for this segment up to this offset.
     asked: Option<(u32, u64)>,
 }
 
-/// The place behind a record.
+/// The place behind a record: of the next one, if the frame has one.
 #[derive(Debug, Clone, Copy)]
 struct Following {
-    serial: u32,
+    part: usize,
     position: u64,
-    offset: u32,
+    offset: u64,
+    /// Where the frame starts.
+    start: u64,
+    frame: Frame,
+}
+
+impl Following {
+    fn is(&self, part: usize, position: u64) -> bool {
+        self.part == part && self.position == position && position < self.frame.end
+    }
 }
 
 #[derive(Debug)]
@@ -170,36 +184,81 @@ impl Fetch {
         fetched(part, *hit, *offset, known).map(Some)
     }
 
-    /// The record of a scan's next hit. Within a frame it follows the one before, and no index is asked.
-    #[inline]
-    pub(super) fn next_stored<'a>(
+    /// Packs a scan's next hit. Within a frame it follows the one before, and no index is asked.
+    pub(super) fn pack_stored(
         &mut self,
-        view: &'a View,
-        known: &mut Known,
+        view: &View,
+        builder: &mut BatchBuilder,
+        recent: Option<&mut RecentLinks>,
         hit: Hit,
-    ) -> Result<Option<Fetched<'a>>> {
-        let Some(part) = view.parts().get(hit.part) else {
-            return Ok(None);
-        };
-        let position = part.base() + u64::from(hit.local);
-        let serial = part.segment().serial;
+    ) -> Result<()> {
+        let part = view.parts().get(hit.part).ok_or_else(|| view.hole(view.end()))?;
+        let (segment, position) = (part.segment(), part.base() + u64::from(hit.local));
         let offset = match self.following.take() {
-            Some(next) if next.position == position && next.serial == serial => Some(next.offset),
+            Some(next) if next.is(hit.part, position) => u32::try_from(next.offset).ok(),
             _ => part.offset(hit.local)?,
         };
-        if let Some(offset) = offset
-            && !patience::is_impatient()
-        {
-            ask_for_next(&mut self.asked, part.segment(), u64::from(offset));
+        let may_wait = !patience::is_impatient();
+        if let Some(offset) = offset.filter(|_| may_wait) {
+            ask_for_next(&mut self.asked, segment, u64::from(offset));
         }
-        let fetched = fetched(part, hit, offset, known)?;
-        if position + 1 < fetched.frame.end {
-            let behind = fetched.found.offset + fetched.found.bytes().len() as u64;
-            let offset = u32::try_from(behind).ok();
-            self.following =
-                offset.map(|offset| Following { serial, position: position + 1, offset });
+        let fetched = fetched(part, hit, offset, builder.known())?;
+        let Fetched { found, frame, .. } = &fetched;
+        let start = found.offset.saturating_sub(found.distance().into());
+        if may_wait {
+            self.passed.enter(segment, start, frame);
         }
-        Ok(Some(fetched))
+        fetched.pack(view, builder, recent, &self.passed)?;
+        let offset = found.offset + found.bytes().len() as u64;
+        let (part, position, frame) = (hit.part, position + 1, *frame);
+        self.following = Some(Following { part, position, offset, start, frame });
+        Ok(())
+    }
+
+    /// Packs what follows a scan's hit in its frame: at most so many events, as far as the batch is below a
+    /// limit and the records are whole. Whoever comes to the next one says what is wrong with it. Gives how many.
+    pub(super) fn pack_following(
+        &mut self,
+        view: &View,
+        builder: &mut BatchBuilder,
+        mut recent: Option<&mut RecentLinks>,
+        most: u64,
+        limit: usize,
+    ) -> u64 {
+        let Some(Following { part, position, offset, start, frame }) = &mut self.following else {
+            return 0;
+        };
+        let Some(segment) = view.parts().get(*part).map(Part::segment) else {
+            return 0;
+        };
+        let most = most.min(frame.end.saturating_sub(*position));
+        let length = most.saturating_mul(RECORD_GUESS).min(RUN).min(segment.end() - *offset);
+        let Ok(Some(bytes)) = segment.bytes(*offset, length as usize) else {
+            return 0;
+        };
+        let mut rest = &*bytes;
+        let mut packed = 0;
+        while packed < most && builder.length() < limit {
+            let whole = record::bounded(rest)
+                .filter(|bytes| record::holds(bytes, &segment.checksum, *offset))
+                .and_then(|bytes| Record::parse(bytes).map(|record| (bytes, record)));
+            let Some((bytes, record)) =
+                whole.filter(|(_, record)| u64::from(record.distance) == *offset - *start)
+            else {
+                break;
+            };
+            let place = Place { position: *position, recorded_us: frame.recorded_us };
+            let recent = recent.as_deref_mut();
+            if pack(view, builder, recent, (segment, bytes, &record), place, &self.passed).is_err()
+            {
+                break;
+            }
+            packed += 1;
+            *position += 1;
+            *offset += bytes.len() as u64;
+            rest = rest.get(bytes.len()..).unwrap_or_default();
+        }
+        packed
     }
 }
 
@@ -226,27 +285,41 @@ pub(super) struct Fetched<'a> {
 }
 
 impl Fetched<'_> {
-    /// Adds the event to a batch, with the link that it follows if links are remembered.
+    /// Adds the event to a batch.
     #[inline]
     pub(super) fn pack(
         &self,
         view: &View,
         builder: &mut BatchBuilder,
         recent: Option<&mut RecentLinks>,
+        passed: &Passed,
     ) -> Result<()> {
         let Self { found, position, frame, .. } = self;
         let record = found.parse()?;
         let place = Place { position: *position, recorded_us: frame.recorded_us };
-        let Some(recent) = recent else {
-            return builder.push(found.segment, found.bytes(), &record, place);
-        };
-        // Before the event is added: where its link is damaged, the batch ends in front of it.
-        let link = previous_link(view, *position, record.back, recent)?;
-        builder.push(found.segment, found.bytes(), &record, place)?;
-        builder.push_previous_link(&link);
-        recent.add(*position, record.link);
-        Ok(())
+        pack(view, builder, recent, (found.segment, found.bytes(), &record), place, passed)
     }
+}
+
+/// Adds an event to a batch, with the link that it follows if links are remembered.
+#[inline]
+fn pack(
+    view: &View,
+    builder: &mut BatchBuilder,
+    recent: Option<&mut RecentLinks>,
+    (segment, bytes, record): (&Segment, &[u8], &Record<'_>),
+    place: Place,
+    passed: &Passed,
+) -> Result<()> {
+    let Some(recent) = recent else {
+        return builder.push(segment, bytes, record, place, passed);
+    };
+    // Before the event is added: where its link is damaged, the batch ends in front of it.
+    let link = previous_link(view, place.position, record.back, recent)?;
+    builder.push(segment, bytes, record, place, passed)?;
+    builder.push_previous_link(&link);
+    recent.add(place.position, record.link);
+    Ok(())
 }
 
 fn frame_header(offset: u64, distance: u32) -> Range<u64> {
@@ -284,7 +357,12 @@ pub(crate) fn single<T>(view: &View, position: u64, take: impl FnOnce(&[u8]) -> 
         builder.begin_own();
         let found = view.record(position)?;
         let frame = builder.known().frame_of(&found)?;
-        Fetched { found, position, frame, check: false }.pack(view, builder, None)?;
+        Fetched { found, position, frame, check: false }.pack(
+            view,
+            builder,
+            None,
+            &Passed::default(),
+        )?;
         Ok(take(builder.finish_own(true, view.end())))
     })
 }

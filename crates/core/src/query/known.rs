@@ -2,6 +2,7 @@
 //! change. Tables of a fixed size, by a hash; what another one displaced is read again.
 
 use crate::error::Result;
+use crate::frame::FLAG_DEFINITIONS;
 use crate::segment::Segment;
 use crate::view::FoundRecord;
 
@@ -24,6 +25,9 @@ pub(super) struct Frame {
     /// Position of the first event that is not in it.
     pub(super) end: u64,
     pub(super) recorded_us: u64,
+    /// Its bytes.
+    pub(super) length: u32,
+    pub(super) has_definitions: bool,
 }
 
 impl Known {
@@ -69,8 +73,12 @@ impl Known {
             Some((known, frame)) if *known == key => Ok(*frame),
             place => {
                 let header = segment.frame_of(found.offset, distance)?;
-                let end = header.base + u64::from(header.count);
-                let frame = Frame { end, recorded_us: header.recorded_us };
+                let frame = Frame {
+                    end: header.base + u64::from(header.count),
+                    recorded_us: header.recorded_us,
+                    length: header.length,
+                    has_definitions: header.flags & FLAG_DEFINITIONS != 0,
+                };
                 if let Some(place) = place {
                     *place = (key, frame);
                 }

@@ -6,6 +6,7 @@ mod entities;
 mod fetch;
 mod interrupt;
 mod known;
+mod passed;
 mod plan;
 mod read;
 mod recent;

@@ -90,6 +90,21 @@ impl Plan {
         }
     }
 
+    /// How many events come next one after another in a part.
+    pub(super) fn in_a_row(&self) -> u64 {
+        match self {
+            Self::Everything(everything) => everything.in_a_row(),
+            _ => 0,
+        }
+    }
+
+    /// Passes over so many of them.
+    pub(super) fn skip(&mut self, count: u64) {
+        if let Self::Everything(everything) = self {
+            everything.positions.start += count;
+        }
+    }
+
     /// How the records of the events stand in the log.
     pub(super) fn order(&self) -> fetch::Order {
         match self {
@@ -155,6 +170,15 @@ impl Everything {
 }
 
 impl Everything {
+    fn in_a_row(&self) -> u64 {
+        match &self.part {
+            Some((_, own)) if !self.backwards => {
+                self.positions.end.min(own.end).saturating_sub(self.positions.start)
+            }
+            _ => 0,
+        }
+    }
+
     /// Fails if an event that is to come is known to be lost.
     fn refuse_lost(&self, view: &View) -> Result<()> {
         let Range { start, end } = self.positions;

@@ -1,6 +1,5 @@
 //! One read at one head: a cursor that hands out packed batches, counts, or explains itself.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -11,6 +10,7 @@ use super::entities::{self, Names};
 use super::fetch::{self, Fetch};
 use super::interrupt::Interrupt;
 use super::known::Known;
+use super::passed::Passed;
 use super::plan::{Hit, Plan, matches_found, matches_record};
 use super::recent::RecentLinks;
 use super::spec::{Order, ReadSpec, Subject};
@@ -111,26 +111,50 @@ impl Read {
     }
 
     /// As [`Read::next`], packed into the memory of a buffer.
-    pub fn next_into(&self, buffer: Vec<u8>) -> Result<Option<Vec<u8>>> {
+    pub fn next_into(&self, mut buffer: Vec<u8>) -> Result<Option<Vec<u8>>> {
         let limit = self.batch_bytes.load(Ordering::Relaxed);
         self.batch_bytes.store((limit * 4).min(LARGEST_BATCH), Ordering::Relaxed);
-        self.batch(limit, buffer)
+        self.stepping(|read, running| {
+            if running.finished {
+                return Ok(None);
+            }
+            if let Subject::Entities { prefix, .. } = &read.spec.subject {
+                return running.entities(prefix).map(Some);
+            }
+            packing(|builder| {
+                builder.begin(std::mem::take(&mut buffer), limit + limit / 8);
+                running.fill(builder, limit, read.has_previous_links())?;
+                Ok(Some(builder.finish(running.finished, running.view.end())))
+            })
+        })
     }
 
-    /// The first batch of at most so many bytes, on a thread that must neither wait for the disk nor work
-    /// for long; `None` if that cannot be, and then the read has not begun.
-    pub fn next_now(&self, most: usize) -> Result<Option<Vec<u8>>> {
+    /// Puts the first batch into `out`, on a thread that must neither wait for the disk nor work for long,
+    /// and gives its length; `None` if that cannot be, and then the read has not begun.
+    pub fn next_now(&self, out: &mut [u8]) -> Result<Option<usize>> {
         debug_assert!(self.running.lock().is_none(), "it is the first step or none");
         if !self.is_small() {
             return Ok(None);
         }
-        match patience::without_waiting(|| self.batch(FIRST_BATCH.min(most / 2), Vec::new())) {
-            Ok(Some(batch)) if batch.len() <= most => Ok(Some(batch)),
-            Ok(_) | Err(Error::WouldWait) => {
+        let limit = FIRST_BATCH.min(out.len() / 2);
+        let step = || {
+            self.stepping(|read, running| {
+                packing(|builder| {
+                    builder.begin_own();
+                    running.fill(builder, limit, read.has_previous_links())?;
+                    let batch = builder.finish_own(running.finished, running.view.end());
+                    let place = out.get_mut(..batch.len()).ok_or(Error::WouldWait)?;
+                    place.copy_from_slice(batch);
+                    Ok(batch.len())
+                })
+            })
+        };
+        match patience::without_waiting(step) {
+            Err(Error::WouldWait) => {
                 *self.running.lock() = None;
                 Ok(None)
             }
-            Err(error) => Err(error),
+            length => length.map(Some),
         }
     }
 
@@ -155,22 +179,8 @@ impl Read {
         }
     }
 
-    fn batch(&self, limit: usize, buffer: Vec<u8>) -> Result<Option<Vec<u8>>> {
-        let buffer = Cell::new(buffer);
-        self.stepping(|read, running| {
-            if running.finished {
-                return Ok(None);
-            }
-            if let Subject::Entities { prefix, .. } = &read.spec.subject {
-                return running.entities(prefix).map(Some);
-            }
-            let links = read.previous_links.load(Ordering::Relaxed);
-            packing(|builder| {
-                builder.begin(buffer.take(), limit + limit / 8);
-                running.batch(builder, limit, links)
-            })
-            .map(Some)
-        })
+    fn has_previous_links(&self) -> bool {
+        self.previous_links.load(Ordering::Relaxed)
     }
 
     /// From the next batch on, events come with their previous links.
@@ -238,7 +248,7 @@ impl Read {
 
     /// Runs a step of the read, starting it the first time. Where an index turns out to be damaged, it
     /// is built again, and the read goes on behind what it has handed out.
-    fn stepping<T>(&self, step: impl Fn(&Self, &mut Running) -> Result<T>) -> Result<T> {
+    fn stepping<T>(&self, mut step: impl FnMut(&Self, &mut Running) -> Result<T>) -> Result<T> {
         self.shared.check_open()?;
         let mut guard = self.running.lock();
         self.interrupt.check()?;
@@ -371,23 +381,23 @@ impl Running {
         self.plan.next(&self.view, &self.interrupt)
     }
 
-    /// The next batch; the last one may be empty.
-    fn batch(
+    /// Fills a batch; the last one may be empty.
+    fn fill(
         &mut self,
         builder: &mut BatchBuilder,
         limit: usize,
         previous_links: bool,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<()> {
         let mut count = 0;
         let mut recent =
             previous_links.then(|| self.recent.take().unwrap_or_else(RecentLinks::new));
         while builder.length() < limit {
-            match self.add_next(builder, recent.as_mut()) {
-                Ok(true) => count += 1,
-                Ok(false) => {
+            match self.add_next(builder, recent.as_mut(), limit) {
+                Ok(0) => {
                     self.finished = true;
                     break;
                 }
+                Ok(added) => count += added,
                 // What was found before the damage is handed out first.
                 Err(error @ Error::Corrupt { .. }) if count > 0 => {
                     self.fetch.clear();
@@ -400,43 +410,71 @@ impl Running {
         self.recent = recent;
         self.finished |= self.left == 0;
         self.handed += count;
-        Ok(builder.finish(self.finished, self.view.end()))
+        Ok(())
     }
 
-    /// Adds the next event within the limit to a batch, if there is one.
+    /// Adds the next events within the limits to a batch, and gives how many; 0 at the end.
     fn add_next(
         &mut self,
         builder: &mut BatchBuilder,
         recent: Option<&mut RecentLinks>,
-    ) -> Result<bool> {
-        while self.left > 0 {
-            if self.fetch.is_empty()
-                && let Some(error) = self.failure.take()
-            {
-                return Err(error);
-            }
-            let fetched = match self.plan.order() {
-                fetch::Order::AsStored => match self.next_candidate()? {
-                    Some(hit) => self.fetch.next_stored(&self.view, builder.known(), hit)?,
-                    None => None,
-                },
-                fetch::Order::Scattered => {
-                    if self.fetch.is_empty() {
-                        self.look_ahead(builder.known(), recent.is_some())?;
-                    }
-                    self.fetch.next(&self.view, builder.known())?
+        limit: usize,
+    ) -> Result<u64> {
+        if self.fetch.is_empty()
+            && let Some(error) = self.failure.take()
+        {
+            return Err(error);
+        }
+        match self.plan.order() {
+            _ if self.left == 0 => Ok(0),
+            fetch::Order::AsStored => self.add_stored(builder, recent, limit),
+            fetch::Order::Scattered => self.add_scattered(builder, recent),
+        }
+    }
+
+    fn add_stored(
+        &mut self,
+        builder: &mut BatchBuilder,
+        mut recent: Option<&mut RecentLinks>,
+        limit: usize,
+    ) -> Result<u64> {
+        let Some(hit) = self.next_candidate()? else {
+            return Ok(0);
+        };
+        self.fetch.pack_stored(&self.view, builder, recent.as_deref_mut(), hit)?;
+        self.left -= 1;
+        let most = self.left.min(self.plan.in_a_row());
+        if most == 0 || patience::is_impatient() {
+            return Ok(1);
+        }
+        let following = self.fetch.pack_following(&self.view, builder, recent, most, limit);
+        self.plan.skip(following);
+        self.left -= following;
+        Ok(1 + following)
+    }
+
+    fn add_scattered(
+        &mut self,
+        builder: &mut BatchBuilder,
+        mut recent: Option<&mut RecentLinks>,
+    ) -> Result<u64> {
+        loop {
+            if self.fetch.is_empty() {
+                if let Some(error) = self.failure.take() {
+                    return Err(error);
                 }
-            };
-            let Some(fetched) = fetched else {
-                return Ok(false);
+                self.look_ahead(builder.known(), recent.is_some())?;
+            }
+            let Some(fetched) = self.fetch.next(&self.view, builder.known())? else {
+                return Ok(0);
             };
             if !fetched.check || matches_found(&fetched.found, &self.filters)? {
-                fetched.pack(&self.view, builder, recent)?;
+                let recent = recent.as_deref_mut();
+                fetched.pack(&self.view, builder, recent, &Passed::default())?;
                 self.left -= 1;
-                return Ok(true);
+                return Ok(1);
             }
         }
-        Ok(false)
     }
 
     /// Finds the next candidates and starts fetching their records.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::checksum::Checksum;
+use crate::codec::u32_at;
 use crate::error::{AtPath, Damage, Error, Result};
 use crate::frame::{DEFINITION_HEADER_LEN, FrameHeader, HEADER_LEN, RunningHash};
 use crate::fs::{
@@ -264,7 +265,7 @@ impl Segment {
     }
 
     /// Bytes of a range below the end: from the map, or copied.
-    fn bytes(&self, offset: u64, length: usize) -> Result<Option<Cow<'_, [u8]>>> {
+    pub(crate) fn bytes(&self, offset: u64, length: usize) -> Result<Option<Cow<'_, [u8]>>> {
         let Some(end) = offset.checked_add(length as u64).filter(|end| *end <= self.end()) else {
             return Ok(None);
         };
@@ -331,7 +332,7 @@ impl Segment {
         let head = self
             .bytes(offset, most.max(LINK_AT))?
             .ok_or_else(|| damaged("a record stands past the end of the segment"))?;
-        let length = crate::codec::u32_at(&head, 4) as usize;
+        let length = u32_at(&head, 4) as usize;
         if length < LINK_AT || length as u64 > FRAME_MAX_BYTES {
             return Err(damaged("a record's length cannot be one"));
         }
@@ -358,6 +359,19 @@ impl Segment {
         })
     }
 
+    /// Checks the definitions of the frame that starts at an offset, which has some.
+    pub(crate) fn check_definitions(&self, start: u32) -> Result<()> {
+        let header = self.frame_of(u64::from(start), 0)?;
+        let mut at = start + header.body_start() as u32;
+        let length = self.bytes(u64::from(at) - 4, 4)?.map_or(0, |bytes| u32_at(&bytes, 0));
+        let end = at.saturating_add(length);
+        while at < end {
+            let text = self.string(at)?;
+            at += (DEFINITION_HEADER_LEN + text.len()) as u32;
+        }
+        Ok(())
+    }
+
     /// The string whose definition stands at an offset; 0 is the empty string.
     pub(crate) fn string(&self, reference: u32) -> Result<Cow<'_, str>> {
         if reference == 0 {
@@ -377,7 +391,7 @@ impl Segment {
         let bytes = self
             .bytes(offset, DEFINITION_HEADER_LEN + length)?
             .ok_or_else(|| damaged("a string reaches past the end of the segment"))?;
-        let stored = crate::codec::u32_at(&bytes, 0);
+        let stored = u32_at(&bytes, 0);
         if stored != self.checksum.of(offset, bytes.get(4..).unwrap_or_default()) {
             return Err(damaged("a string does not match its CRC"));
         }

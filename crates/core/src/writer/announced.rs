@@ -49,9 +49,7 @@ impl Announced {
                 self.skipped.store(1 << doublings, Ordering::Relaxed);
                 return;
             }
-            for _ in 0..32 {
-                std::hint::spin_loop();
-            }
+            std::thread::yield_now();
         }
         self.disappointments.store(0, Ordering::Relaxed);
     }

@@ -279,9 +279,7 @@ impl Queue {
                 || start.elapsed() >= longest
         };
         while !is_over() {
-            for _ in 0..32 {
-                std::hint::spin_loop();
-            }
+            std::thread::yield_now();
         }
         // Work that comes from here on wakes somebody; what came before is seen under the lock.
         self.spinning.store(false, Ordering::Release);
