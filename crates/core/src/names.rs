@@ -2,6 +2,7 @@
 //! the order of insertion and stay valid until the table is cut or cleared.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -10,22 +11,32 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 pub(crate) struct Names<T> {
     hasher: DefaultHashBuilder,
     numbers: HashTable<Numbered>,
-    rows: Vec<(Box<str>, T)>,
-    /// Of all names together.
-    bytes: usize,
+    /// All names, one behind the other: side by side they take fewer lines of the processor's cache.
+    text: String,
+    /// Where each name ends, and its value.
+    rows: Vec<(usize, T)>,
 }
 
-/// A name's number beside its hash, so that growing touches no name.
+/// A name's number beside its hash, so that growing touches no name, and beside its place, so that finding
+/// touches no row.
 #[derive(Debug, Clone, Copy)]
 struct Numbered {
     hash: u64,
+    start: usize,
+    length: u32,
     number: u32,
+}
+
+impl Numbered {
+    fn range(&self) -> Range<usize> {
+        self.start..self.start + self.length as usize
+    }
 }
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
         let hasher = DefaultHashBuilder::default();
-        Self { hasher, numbers: HashTable::new(), rows: Vec::new(), bytes: 0 }
+        Self { hasher, numbers: HashTable::new(), text: String::new(), rows: Vec::new() }
     }
 }
 
@@ -36,27 +47,36 @@ impl<T> Names<T> {
 
     /// Bytes of the names, without what stands beside each.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.text.len()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
         let hash = self.hasher.hash_one(name);
-        let same = |other: &Numbered| other.hash == hash && self.name(other.number) == name;
+        let same =
+            |other: &Numbered| other.hash == hash && self.text.get(other.range()) == Some(name);
         self.numbers.find(hash, same).map(|found| found.number)
     }
 
     /// Adds a name that is not in the table.
     pub(crate) fn insert(&mut self, name: &str, value: T) -> u32 {
-        let number = self.rows.len() as u32;
-        self.rows.push((name.into(), value));
-        self.bytes += name.len();
+        let (start, length, number) = (self.text.len(), name.len() as u32, self.rows.len() as u32);
+        self.text.push_str(name);
+        self.rows.push((self.text.len(), value));
         let hash = self.hasher.hash_one(name);
-        self.numbers.insert_unique(hash, Numbered { hash, number }, |other| other.hash);
+        let numbered = Numbered { hash, start, length, number };
+        self.numbers.insert_unique(hash, numbered, |other| other.hash);
         number
     }
 
     pub(crate) fn name(&self, number: u32) -> &str {
-        self.rows.get(number as usize).map_or("", |(name, _)| name)
+        self.range(number).and_then(|range| self.text.get(range)).unwrap_or_default()
+    }
+
+    fn range(&self, number: u32) -> Option<Range<usize>> {
+        let number = number as usize;
+        let (end, _) = self.rows.get(number)?;
+        let start = number.checked_sub(1).and_then(|before| self.rows.get(before));
+        Some(start.map_or(0, |(start, _)| *start)..*end)
     }
 
     pub(crate) fn get(&self, number: u32) -> Option<&T> {
@@ -72,7 +92,7 @@ impl<T> Names<T> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
-        self.rows.iter().map(|(name, value)| (&**name, value))
+        (0..).map(|number| self.name(number)).zip(self.rows.iter().map(|(_, value)| value))
     }
 
     /// Forgets the names from a number on.
@@ -83,16 +103,16 @@ impl<T> Names<T> {
             if let Ok(entry) = self.numbers.find_entry(hash, |other| other.number == last) {
                 entry.remove();
             }
-            if let Some((name, _)) = self.rows.pop() {
-                self.bytes -= name.len();
-            }
+            let start = self.range(last).map_or(0, |range| range.start);
+            self.rows.pop();
+            self.text.truncate(start);
         }
     }
 
     pub(crate) fn clear(&mut self) {
         self.numbers.clear();
         self.rows.clear();
-        self.bytes = 0;
+        self.text.clear();
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn add(stored: &[u8], shift: u32, set: &mut RoaringBitmap) {
         if shift == 0 {
             *set |= bitmap;
         } else {
-            set.extend(bitmap.into_iter().map(|local| local.wrapping_add(shift)));
+            bitmap.into_iter().for_each(|local| raise(set, local.wrapping_add(shift)));
         }
         return;
     }
@@ -59,7 +59,14 @@ pub(super) fn add(stored: &[u8], shift: u32, set: &mut RoaringBitmap) {
     let mut last = shift;
     while let Some(step) = reader.varint() {
         last = last.wrapping_add(step as u32);
-        set.insert(last);
+        raise(set, last);
+    }
+}
+
+/// Adds a number that mostly is the highest of the set: then nothing has to be searched.
+fn raise(set: &mut RoaringBitmap, number: u32) {
+    if set.try_push(number).is_err() {
+        set.insert(number);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Writing a tail's index to a file.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use roaring::RoaringBitmap;
@@ -11,7 +12,7 @@ use super::table::{self, TableWriter};
 use super::tail::{Entries, Tail, TailEntity};
 use super::zones::{Zone, ZoneWriter};
 use super::{EntityEntry, ZONE_EVENTS, set};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::Fs;
 use crate::names::Names;
 use crate::record::Record;
@@ -79,14 +80,21 @@ impl<'a> Target<'a> {
         let mut late = Vec::new();
         let mut first = 0;
         for offsets in entries.offsets.chunks(ZONE_EVENTS as usize) {
-            let clocks = offsets
-                .iter()
-                .map(|offset| clock_of(segment, u64::from(*offset)))
-                .collect::<Result<Vec<Vec<u8>>>>()?;
+            let records = offsets.iter().map(|offset| segment.record(u64::from(*offset)));
+            let records = records.collect::<Result<Vec<Cow<'_, [u8]>>>>()?;
+            let clocks = records.iter().zip(offsets).map(|(bytes, offset)| {
+                let clock = Record::parse(bytes).map(|record| record.clock);
+                let length = bytes.len() as u64;
+                let reason = "a record cannot be parsed";
+                clock.ok_or_else(|| segment.damaged(u64::from(*offset), length, reason))
+            });
+            let clocks = clocks.collect::<Result<Vec<&[u8]>>>()?;
             if let Some((zone, apart)) = Zone::judge(first, &clocks) {
                 writer.push(&mut self.out, &zone)?;
-                let clock = |local: &u32| clocks.get((local - first) as usize).cloned();
-                late.extend(apart.iter().map(|local| (clock(local).unwrap_or_default(), *local)));
+                let clock = |local: u32| clocks.get((local - first) as usize).copied();
+                late.extend(
+                    apart.into_iter().filter_map(|local| Some((clock(local)?.to_vec(), local))),
+                );
             }
             first += offsets.len() as u32;
         }
@@ -158,11 +166,4 @@ impl<'a> Target<'a> {
         }
         table.finish(&mut self.out)
     }
-}
-
-fn clock_of(segment: &Segment, offset: u64) -> Result<Vec<u8>> {
-    let bytes = segment.record(offset)?;
-    let record = Record::parse(&bytes);
-    let damaged = || segment.damaged(offset, bytes.len() as u64, "a record cannot be parsed");
-    record.map(|record| record.clock.to_vec()).ok_or_else(|| -> Error { damaged() })
 }

@@ -27,15 +27,15 @@ pub(crate) struct Zone {
 
 impl Zone {
     /// The zone of these clocks, and which of them stand apart; `None` of no clocks.
-    pub(super) fn judge(first: u32, clocks: &[Vec<u8>]) -> Option<(Self, Vec<u32>)> {
-        let (min, max) = (clocks.iter().min()?.clone(), clocks.iter().max()?.clone());
+    pub(super) fn judge(first: u32, clocks: &[&[u8]]) -> Option<(Self, Vec<u32>)> {
+        let (min, max) = (clocks.iter().min()?.to_vec(), clocks.iter().max()?.to_vec());
         let events = first..first + clocks.len() as u32;
         let whole = Self { events: events.clone(), min, max };
         if clocks.is_sorted() {
             return Some((whole, Vec::new()));
         }
         let (low, high) = own_time(clocks, &whole);
-        let apart = |clock: &Vec<u8>| {
+        let apart = |clock: &[u8]| {
             let at = scalar(clock, &whole);
             at < low.saturating_sub(high - low) || at > high.saturating_add(high - low)
         };
@@ -49,7 +49,7 @@ impl Zone {
             return Some((whole, Vec::new()));
         }
         let own = || clocks.iter().filter(|clock| !apart(clock));
-        let (min, max) = (own().min()?.clone(), own().max()?.clone());
+        let (min, max) = (own().min()?.to_vec(), own().max()?.to_vec());
         Some((Self { events, min, max }, locals))
     }
 }
@@ -66,7 +66,7 @@ fn scalar(clock: &[u8], whole: &Zone) -> u64 {
 
 /// The ends of the longest row of clocks that do not fall, as numbers. An eighth at each end does not
 /// count: a clock that is far too low fits in before any row.
-fn own_time(clocks: &[Vec<u8>], whole: &Zone) -> (u64, u64) {
+fn own_time(clocks: &[&[u8]], whole: &Zone) -> (u64, u64) {
     let numbers: Vec<u64> = clocks.iter().map(|clock| scalar(clock, whole)).collect();
     // For each length: the lowest number that a row of that length ends with, and its place.
     let mut rows: Vec<(u64, usize)> = Vec::new();
