@@ -12,8 +12,9 @@ import { Wakeful } from './wakeful.js'
 // So much is handed over before the tick has ended: the writer works on it while the rest is packed.
 const PART_BYTES = 3 * 1024
 const NOTHING = new Uint8Array(0)
-// Events whose appends settle one right after the other: who waits for them may hold the thread too.
-const SETTLED_AT_ONCE = 256
+// Events whose appends settle one right after the other. Then come those who waited for them: what they append
+// is on its way to the writer while the others settle.
+const SETTLED_AT_ONCE = 8
 const DEFAULT_MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 
 type Resolve = (receipt: Receipt) => void

@@ -239,9 +239,10 @@ export class Store implements AsyncDisposable {
    * Appends one event or a batch, all or nothing. Resolves when it is as durable as the store's
    * `durability` says; appends settle in the order of the calls.
    *
-   * Up to 2048 events, or a MiB, are copied before the call returns, and may be changed then. A larger
-   * append may be copied over several turns of the event loop, so that none of them takes long: its
-   * events, and the bytes in them, must stay as they are until it settles. (The list may change.)
+   * One event, or up to 32, are copied before the call returns and may be changed then, if no payload has
+   * more than a MiB. What is larger may be copied over several turns of the event loop, so that none of them
+   * takes long: the events, and the bytes in them, must stay as they are until it settles. (The list may
+   * change.)
    *
    * An append whose ids are all stored already is answered with the original receipt and
    * `duplicate: true`: so after an unknown outcome, append the same ids again.

@@ -220,7 +220,7 @@ export interface QueryOptions extends ReadOptions {
 
 /** A description, not a cursor: each loop and each call below is a read of its own, at one head. */
 export interface Reading<T> extends AsyncIterable<T, undefined> {
-  /** In batches of up to about 1 MiB, and 2048, never empty. The fastest loop. */
+  /** In batches of up to about 1 MiB, and 1024, never empty. The fastest loop. */
   batches(): AsyncIterable<readonly T[], undefined>
   toArray(): Promise<T[]>
   first(): Promise<T | undefined>

@@ -3,7 +3,7 @@
 // else in the loop gets its turn meanwhile.
 import { setImmediate } from 'node:timers'
 
-const AWAKE_MS = 0.3
+const AWAKE_MS = 0.6
 
 export class Wakeful {
   readonly #isWanted: () => boolean

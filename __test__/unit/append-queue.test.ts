@@ -212,7 +212,7 @@ describe('an append of many events', () => {
     expect((await promise).versions.get('e99')).toBe(199)
   })
 
-  test('lets the loop have its turn also before it has packed what is otherwise packed at the call', async () => {
+  test('shares its turn of the loop with those of the same tick; up to 32 events are packed at the call', async () => {
     let read = 0
     const slow = (): object => ({
       entity: 'e',
@@ -222,12 +222,19 @@ describe('an append of many events', () => {
         return 'f'
       },
     })
-    void queue.append(Array.from({ length: 2048 }, slow), undefined)
-    expect(read).toBe(2048)
-    void queue.append(Array.from({ length: 2049 }, slow), undefined)
-    expect(read).toBeLessThan(2 * 2048)
+    const append = (length: number): number => {
+      const before = read
+      void queue.append(Array.from({ length }, slow), undefined)
+      return read - before
+    }
+    expect(append(1000)).toBeLessThan(1000)
+    expect(append(1000)).toBeLessThanOrEqual(64)
+    expect(append(32)).toBe(32)
     await queue.handedOver()
-    expect(read).toBe(2048 + 2049)
+    expect(read).toBe(2032)
+    expect(native.submissions.map((each) => readSubmission(each)[0]?.events.length)).toEqual([
+      1000, 1000, 32,
+    ])
   })
 
   test('goes between those before and behind it', async () => {

@@ -173,7 +173,8 @@ mod tests {
     use super::*;
 
     fn judge(clocks: &[u64]) -> (Zone, Vec<u32>) {
-        let clocks: Vec<Vec<u8>> = clocks.iter().map(|c| c.to_be_bytes().to_vec()).collect();
+        let clocks: Vec<[u8; 8]> = clocks.iter().map(|clock| clock.to_be_bytes()).collect();
+        let clocks: Vec<&[u8]> = clocks.iter().map(|clock| &clock[..]).collect();
         Zone::judge(0, &clocks).unwrap()
     }
 
