@@ -151,6 +151,31 @@ export const mutants = [
     ],
   },
   {
+    name: 'a scan does not check the records behind the first of a frame',
+    ...core(
+      'scanning',
+      'a_damaged_record_in_the_middle_of_a_frame_ends_a_scan_in_front_of_it_and_it_can_go_on_behind',
+    ),
+    edits: [
+      [
+        'query/fetch.rs',
+        '.filter(|bytes| record::holds(bytes, &segment.checksum, *offset))',
+        '.filter(|bytes| !bytes.is_empty())',
+      ],
+    ],
+  },
+  {
+    name: 'a scan passes a frame with a damaged name',
+    ...core('scanning', 'a_damaged_name_harms_only_the_events_that_have_it'),
+    edits: [
+      [
+        'query/passed.rs',
+        'segment.check_definitions(start).is_err()',
+        'segment.check_definitions(start).is_err() && start == 0',
+      ],
+    ],
+  },
+  {
     name: 'the CRC leaves the offset out',
     ...core('fixtures', 'a_store_of_format_1_is_read_as_it_was_written'),
     edits: [
