@@ -417,6 +417,8 @@ export interface StoreStats {
   readonly segments: number
   readonly pendingAppends: number
   readonly pendingBytes: number
+  /** How far it is with an index that turned out to be damaged; only while it is built again. */
+  readonly rebuilding?: OpenProgress
 }
 
 /** What opening a store had to do. */

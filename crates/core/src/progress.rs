@@ -4,12 +4,15 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::ops::ControlFlow;
 
+use parking_lot::Mutex;
+
 use crate::error::{Error, Result};
 
 /// Bytes between two reports.
 const REPORT_BYTES: u64 = 1 << 20;
 
-/// How far opening a store is with reading what no index covers.
+/// How far it is with reading the log for an index: on opening, what none covers, and later, that of one which turned
+/// out to be damaged.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OpenProgress {
     /// Events indexed.
@@ -20,10 +23,10 @@ pub struct OpenProgress {
     pub share: f64,
 }
 
-/// Told how far opening a store is.
+/// Told how far long work is.
 pub trait Progress: Debug {
-    /// Called about once a mebibyte, on the thread that opens. `Break` gives the opening up: it fails
-    /// with [`Error::Cancelled`], and the log is as it was.
+    /// Called about once a mebibyte, on the thread that works. `Break` gives the work up: it fails with
+    /// [`Error::Cancelled`], and the log is as it was.
     fn progress(&self, progress: OpenProgress) -> ControlFlow<()>;
 }
 
@@ -34,6 +37,44 @@ pub struct Unobserved;
 impl Progress for Unobserved {
     fn progress(&self, _progress: OpenProgress) -> ControlFlow<()> {
         ControlFlow::Continue(())
+    }
+}
+
+/// How far work is that anybody may look at while somebody does it.
+#[derive(Debug, Default)]
+pub(crate) struct InSight(Mutex<Option<OpenProgress>>);
+
+impl InSight {
+    /// `None` while nobody is at it.
+    pub(crate) fn look(&self) -> Option<OpenProgress> {
+        *self.0.lock()
+    }
+
+    /// Shows the work that is reported to what this gives, until that is dropped; an observer of its own is told
+    /// too.
+    pub(crate) fn show<'a>(&'a self, observer: &'a dyn Progress) -> Shown<'a> {
+        *self.0.lock() = Some(OpenProgress { events: 0, bytes: 0, share: 0.0 });
+        Shown { in_sight: self, observer }
+    }
+}
+
+/// Work that is shown.
+#[derive(Debug)]
+pub(crate) struct Shown<'a> {
+    in_sight: &'a InSight,
+    observer: &'a dyn Progress,
+}
+
+impl Progress for Shown<'_> {
+    fn progress(&self, progress: OpenProgress) -> ControlFlow<()> {
+        *self.in_sight.0.lock() = Some(progress);
+        self.observer.progress(progress)
+    }
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        *self.in_sight.0.lock() = None;
     }
 }
 

@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::index::directory::{Directory, Family};
 use crate::index::{IndexFile, Part, Scan, Stretch, Tail, index_runs, is_plausible};
 use crate::options::StoreOptions;
-use crate::progress::Watch;
+use crate::progress::{InSight, Progress, Unobserved, Watch};
 use crate::segment::{Segment, file_name};
 use crate::upkeep::make_run;
 use crate::view::View;
@@ -106,6 +106,8 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// Held while a damaged index is built again: by one thread at a time.
     rebuilding: Mutex<()>,
+    /// How far that is.
+    pub(crate) rebuild: InSight,
     /// What the catalog says.
     pub(crate) catalog: Mutex<Option<Catalog>>,
 }
@@ -132,6 +134,7 @@ impl Shared {
             poisoned: Mutex::default(),
             closed: AtomicBool::new(false),
             rebuilding: Mutex::default(),
+            rebuild: InSight::default(),
             catalog: Mutex::default(),
         }
     }
@@ -282,7 +285,7 @@ impl Shared {
 
     /// Builds the index of a stretch again from the log, in runs. For an index file of `view` that
     /// turned out to be damaged: the file is removed, and the rebuilt parts answer in views from now on.
-    pub(crate) fn rebuild(&self, view: &View, path: &Path, watch: &Watch<'_>) -> Result<()> {
+    pub(crate) fn rebuild(&self, view: &View, path: &Path, observer: &dyn Progress) -> Result<()> {
         let Some(file) = view.index_file(path) else { return Ok(()) };
         let _one_at_a_time = self.rebuilding.lock();
         let own = |part: &Part| matches!(part, Part::File(other) if Arc::ptr_eq(other, &file));
@@ -292,8 +295,11 @@ impl Shared {
         if !self.options.read_only {
             let _ = self.fs.remove(path);
         }
-        let mut parts = Vec::new();
+        let shown = self.rebuild.show(observer);
+        let watch = Watch::new(&shown);
         let extent = file.extent();
+        watch.expect(extent.end - extent.start);
+        let mut parts = Vec::new();
         let scan = Scan {
             segment: file.segment(),
             start: extent.start,
@@ -301,7 +307,7 @@ impl Shared {
             limit: extent.end,
             past_damage: true,
             before: self.stretch_before(&file)?,
-            watch,
+            watch: &watch,
         };
         let rebuilt = index_runs(&scan, &mut |tail, _| parts.push(self.part_of(tail)))?;
         let mut damage = rebuilt.scanned.damage;
@@ -364,7 +370,7 @@ impl Shared {
                     return Err(Error::WouldWait);
                 }
                 Err(Error::StaleIndex { path }) => {
-                    self.rebuild(&view, &path, &Watch::nobody())?;
+                    self.rebuild(&view, &path, &Unobserved)?;
                 }
                 Err(error) => return Err(self.noting(error)),
                 Ok(value) => return Ok(value),

@@ -16,7 +16,7 @@ use crate::index::Part;
 use crate::keeper::Keeper;
 use crate::manifest::Manifest;
 use crate::options::StoreOptions;
-use crate::progress::{Progress, Unobserved, Watch};
+use crate::progress::{OpenProgress, Progress, Unobserved, Watch};
 use crate::query::{Read, ReadSpec, Source, Verification};
 use crate::recovery::{self, LOCK, Recovered, Recovery};
 use crate::shared::Shared;
@@ -28,7 +28,7 @@ use crate::writer::{Durable, Outcome, OutcomeSink, Receipt, Writer};
 const OPEN_TRIES: usize = 20;
 
 /// Figures of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StoreStats {
     /// Visible events.
     pub events: u64,
@@ -46,6 +46,8 @@ pub struct StoreStats {
     pub pending_appends: u64,
     /// Bytes of these.
     pub pending_bytes: u64,
+    /// How far it is with an index that turned out to be damaged and is built again, while somebody does that.
+    pub rebuilding: Option<OpenProgress>,
 }
 
 /// The writer's threads and the keeper's. They are started when there is work for them, so that opening a
@@ -431,6 +433,7 @@ impl Store {
                 segments: view.segments().len() as u64,
                 pending_appends,
                 pending_bytes,
+                rebuilding: self.shared.rebuild.look(),
             })
         })
     }

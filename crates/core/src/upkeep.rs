@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::error::{AtPath, Error, Result};
 use crate::index::directory::{self, Coverage, DirectoryFile, Family, Pace};
 use crate::index::{IndexFile, Part, RUN_MAX_EVENTS, Tail, due, merge_parts};
-use crate::progress::Watch;
+use crate::progress::Unobserved;
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::{Layout, Shared};
 
@@ -163,7 +163,7 @@ fn merge_files(
     let segment = first.segment();
     match merge_parts(&*shared.fs, path, segment, files, last.stretch(), pace) {
         Err(Error::StaleIndex { path }) => {
-            shared.rebuild(&shared.view(), &path, &Watch::nobody())?;
+            shared.rebuild(&shared.view(), &path, &Unobserved)?;
             return Ok(false);
         }
         other => other?,
@@ -207,7 +207,7 @@ pub(crate) fn cover(shared: &Shared, pace: Pace<'_>) -> Result<()> {
                 Ok(Some(file)) => adopt(shared, family, file),
                 Ok(None) => {}
                 Err(Error::StaleIndex { path }) => {
-                    shared.rebuild(&shared.view(), &path, &Watch::nobody())?;
+                    shared.rebuild(&shared.view(), &path, &Unobserved)?;
                 }
                 Err(error) => return Err(error),
             }

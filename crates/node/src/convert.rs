@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use tetralog_core::{
-    Damage, Error, Expected, Outcome, StoreStats, VerifyProgress, VerifyReport, Written,
-    format_uuid,
+    Damage, Error, Expected, OpenProgress, Outcome, StoreStats, VerifyProgress, VerifyReport,
+    Written, format_uuid,
 };
 
 /// An engine error as a JavaScript error whose message is JSON; `src/errors.ts` makes the real one.
@@ -87,13 +87,21 @@ pub fn damage_json(damage: &[Damage]) -> Value {
 }
 
 pub fn stats_json(stats: &StoreStats) -> String {
-    json!({
+    let mut json = json!({
         "events": stats.events, "entities": stats.entities, "head": position(stats.head),
         "syncedPosition": position(stats.synced_position), "bytes": stats.bytes,
         "segments": stats.segments, "pendingAppends": stats.pending_appends,
         "pendingBytes": stats.pending_bytes,
-    })
-    .to_string()
+    });
+    if let Some(progress) = stats.rebuilding {
+        json["rebuilding"] = open_progress_json(progress);
+    }
+    json.to_string()
+}
+
+pub fn open_progress_json(progress: OpenProgress) -> Value {
+    let OpenProgress { events, bytes, share } = progress;
+    json!({ "events": events, "bytes": bytes, "share": share })
 }
 
 pub fn progress_json(progress: &VerifyProgress) -> String {

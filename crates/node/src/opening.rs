@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use napi_derive::napi;
 use parking_lot::Mutex;
-use serde_json::json;
 use tetralog_core::{OpenProgress, Progress};
+
+use crate::convert::open_progress_json;
 
 /// What the opening thread and the JavaScript thread share.
 #[derive(Debug, Default)]
@@ -44,8 +45,7 @@ impl NativeOpening {
     /// Progress as JSON; null before there is any.
     #[napi(catch_unwind)]
     pub fn progress(&self) -> Option<String> {
-        let OpenProgress { events, bytes, share } = (*self.watched.progress.lock())?;
-        Some(json!({ "events": events, "bytes": bytes, "share": share }).to_string())
+        Some(open_progress_json((*self.watched.progress.lock())?).to_string())
     }
 
     /// Lets the opening fail as soon as it looks.

@@ -18,7 +18,6 @@ use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::follower::Follower;
 use crate::fs::patience;
-use crate::progress::Watch;
 use crate::shared::Shared;
 use crate::view::{EntityHead, View};
 
@@ -267,7 +266,7 @@ impl Read {
                 Err(Error::StaleIndex { path }) => {
                     let fresh = self.shared.view();
                     let view = guard.as_ref().map_or(&fresh, |running| &running.view);
-                    self.shared.rebuild(view, &path, &Watch::new(&self.interrupt))?;
+                    self.shared.rebuild(view, &path, &self.interrupt)?;
                     if let Some(running) = &mut *guard {
                         // What is appended only has the same events at the same positions later.
                         running.view = self.shared.view().cut(running.view.end());

@@ -17,7 +17,7 @@ use crate::frame::RunningHash;
 use crate::index::{Part, RUN_MAX_BYTES, RUN_MAX_EVENTS, Stretch, Tail};
 use crate::keeper::{Job, Keeper};
 use crate::limits::{FRAME_MAX_BYTES, UNSYNCED_MAX_BYTES};
-use crate::progress::Watch;
+use crate::progress::Unobserved;
 use crate::segment::{HEADER_PAGE, Segment};
 use crate::shared::Shared;
 use crate::submission::{Append, Durability};
@@ -222,7 +222,7 @@ impl Sequencer {
             let verdict = match self.judge(&append) {
                 Err(Error::StaleIndex { path }) => {
                     let view = View::new(self.shared.layout(), u64::MAX, false);
-                    self.shared.rebuild(&view, &path, &Watch::nobody())?;
+                    self.shared.rebuild(&view, &path, &Unobserved)?;
                     continue;
                 }
                 other => other.map_err(|error| self.shared.noting(error))?,

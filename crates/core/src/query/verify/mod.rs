@@ -14,7 +14,7 @@ use crate::chain::Digester;
 use crate::error::{Damage, Error, Result};
 use crate::frame::{Frame, Kind, RunningHash, Seal};
 use crate::index::LOST;
-use crate::progress::Watch;
+use crate::progress::Unobserved;
 use crate::record::Record;
 use crate::segment::{Found, HEADER_PAGE, Scanner, Segment};
 use crate::shared::Shared;
@@ -333,7 +333,7 @@ impl Verification {
 
     /// Goes on with the entity's next event after a damaged index was built again.
     fn start_over(&mut self, path: &Path) -> Result<()> {
-        self.shared.rebuild(&self.view, path, &Watch::nobody())?;
+        self.shared.rebuild(&self.view, path, &Unobserved)?;
         self.view = self.shared.view().cut(self.view.end());
         if let Scope::Entity { plan, spec, .. } = &mut self.scope {
             *plan = Plan::new(spec, &self.view)?;
