@@ -4,7 +4,7 @@ import type { NativeStore } from './binding.js'
 import { fromNative, invalidArgument } from './errors.js'
 import { LargeAppend } from './large-append.js'
 import { Outcomes } from './receipt.js'
-import { Submission, type Written } from './submission.js'
+import { type Pace, Submission, type Written } from './submission.js'
 import { packing, turn } from './turn.js'
 import type { Receipt } from './types.js'
 import { Wakeful } from './wakeful.js'
@@ -15,6 +15,9 @@ const NOTHING = new Uint8Array(0)
 // Events whose appends settle one right after the other. Then come those who waited for them: what they append
 // is on its way to the writer while the others settle.
 const SETTLED_AT_ONCE = 8
+// Of more arrays each is packed at its call, whatever the turn's time: who appends more than the loop can pack has to
+// be slowed down.
+const MOST_PAUSED = 8
 const DEFAULT_MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 
 type Resolve = (receipt: Receipt) => void
@@ -76,7 +79,8 @@ export class AppendQueue {
   // What is not settled yet; of the first one maybe a part.
   readonly #outcomes: Outcomes[] = []
   #onDrained: (() => void) | undefined
-  #onHandedOver: (() => void)[] = []
+  // Who waits until the engine has every append before one.
+  #handingOver: { readonly sequence: number; readonly resolve: () => void }[] = []
   readonly #wakeful = new Wakeful(() => this.#pending.length > this.#first)
 
   readonly #flushTick = (): void => {
@@ -91,8 +95,8 @@ export class AppendQueue {
   }
 
   readonly #nextTurn = (): void => {
-    if (this.#paused.length === 0) return
-    this.#proceed(true)
+    do this.#proceed(packing)
+    while (this.#paused.length > 0 && !packing.isOver())
     if (this.#paused.length > 0) setImmediate(this.#nextTurn)
   }
 
@@ -156,7 +160,8 @@ export class AppendQueue {
     const submission = this.#submission
     const before = submission.packer.at
     const pending = new Pending(this.#sequence)
-    const isPacked = submission.append(pending, this.#sequence, events, options, packing)
+    const pace = this.#paused.length < MOST_PAUSED ? packing : undefined
+    const isPacked = submission.append(pending, this.#sequence, events, options, pace)
     this.#sequence = (this.#sequence + 1) >>> 0
     const promise = new Promise<Receipt>(capture)
     pending.resolve = capturedResolve
@@ -174,10 +179,10 @@ export class AppendQueue {
 
   /** Blocks until the append is durable; what was appended before it goes before it. */
   appendSync(events: unknown, options: unknown): Receipt {
-    if (this.#paused[0]?.large.submission.busy === true) {
+    if (this.#submission.busy || this.#paused[0]?.large.submission.busy === true) {
       throw invalidArgument('events', 'cannot be appended by a getter of an event of an append')
     }
-    while (this.#paused.length > 0) this.#proceed(false)
+    while (this.#paused.length > 0) this.#proceed(undefined)
     this.flush()
     const pending = new Pending(this.#sequence)
     this.#submission.append(pending, this.#sequence, events, options)
@@ -206,8 +211,17 @@ export class AppendQueue {
     this.flush()
     if (this.#paused.length === 0) return Promise.resolve()
     return new Promise((resolve) => {
-      this.#onHandedOver.push(resolve)
+      this.#handingOver.push({ sequence: this.#sequence, resolve })
     })
+  }
+
+  /** The engine has every append before one, or they were rejected. */
+  #handedOverTo(sequence: number): void {
+    this.#unsent = sequence
+    const isDone = (each: { readonly sequence: number }) => ((sequence - each.sequence) | 0) >= 0
+    while (this.#handingOver[0] !== undefined && isDone(this.#handingOver[0])) {
+      this.#handingOver.shift()?.resolve()
+    }
   }
 
   /** When every append so far has settled. */
@@ -233,7 +247,7 @@ export class AppendQueue {
     } finally {
       packer.reset()
     }
-    this.#unsent = this.#sequence
+    this.#handedOverTo(this.#sequence)
     this.#wakeful.stay()
   }
 
@@ -259,7 +273,7 @@ export class AppendQueue {
     if (first === undefined || this.#native === undefined) return
     try {
       first.large.precede(this.#native)
-      this.#unsent = first.pending.sequence
+      this.#handedOverTo(first.pending.sequence)
       first.large.begin(this.#native)
     } catch (error) {
       this.#rejectUnsent(fromNative(error))
@@ -267,16 +281,18 @@ export class AppendQueue {
   }
 
   /** Goes on with the first of those that have paused; when it is done, the next one begins. */
-  #proceed(isPaced: boolean): void {
+  #proceed(pace: Pace | undefined): void {
     const [first] = this.#paused
     if (first === undefined || this.#native === undefined) return
+    const more = this.#paused.length > 1
     try {
-      if (!first.large.proceed(this.#native, isPaced ? packing : undefined)) return
+      if (!first.large.proceed(this.#native, more, pace)) return
+      this.#isAwaited = more
     } catch (error) {
       this.#native.unstage()
       this.#refuse(first.pending, fromNative(error))
     }
-    this.#unsent = (first.pending.sequence + 1) >>> 0
+    this.#handedOverTo((first.pending.sequence + 1) >>> 0)
     this.#paused.shift()
     this.#spare = first.large.submission
     if (this.#paused.length > 0) this.#begin()
@@ -285,7 +301,8 @@ export class AppendQueue {
 
   #resumeOthers(): void {
     this.flush()
-    for (const resolve of this.#onHandedOver.splice(0)) resolve()
+    // None of those that are left, where they were refused.
+    if (this.#submission.packer.at === 0) this.#handedOverTo(this.#sequence)
   }
 
   #refuse(pending: Pending, error: unknown): void {
@@ -305,7 +322,7 @@ export class AppendQueue {
     this.#paused.length = 0
     for (const { reject } of pending.splice(from)) reject?.(error)
     this.#afterSettling()
-    for (const resolve of this.#onHandedOver.splice(0)) resolve()
+    this.#handedOverTo(this.#sequence)
   }
 
   /** Sequence numbers start over after 2^32: what counts is the distance. */

@@ -47,6 +47,7 @@ export interface NativeStore {
   begun(): NativeRead
   source(): NativeSource
   verify(entity: string | null): NativeVerify
+  statsNow(): string | null
   stats(): Promise<string>
   sync(): Promise<void>
   close(): Promise<void>

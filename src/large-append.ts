@@ -41,12 +41,12 @@ export class LargeAppend {
     this.#staged()
   }
 
-  /** Goes on until it is handed over, or its turn is over. Whether it is handed over. */
-  proceed(native: Staging, pace: Pace | undefined): boolean {
+  /** Goes on until it is handed over, or its turn is over. Whether it is handed over. `more` says that others follow. */
+  proceed(native: Staging, more: boolean, pace: Pace | undefined): boolean {
     do {
       if (this.#remainder !== undefined) this.#copySome(native, this.#remainder)
       else if (this.#isPacked) {
-        native.submitStaged(false)
+        native.submitStaged(more)
         return true
       } else this.#packSome(native, pace)
     } while (pace === undefined || !pace.isOver())

@@ -480,7 +480,8 @@ export class Store implements AsyncDisposable {
   /** Counts and sizes, as of now. */
   async stats(): Promise<StoreStats> {
     try {
-      return JSON.parse(await this.#session.native.stats()) as StoreStats
+      const { native } = this.#session
+      return JSON.parse(native.statsNow() ?? (await native.stats())) as StoreStats
     } catch (error) {
       throw fromNative(error)
     }

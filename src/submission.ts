@@ -198,6 +198,7 @@ export class Submission {
     if (!Array.isArray(events)) {
       packer.view.setUint32(this.#start + 20, 1, true)
       this.#events = NO_EVENTS
+      this.#count = 1
       written.entities = this.#event(events, 0)
       return this.#remainder === undefined ? this.#end() : this.#pause()
     }

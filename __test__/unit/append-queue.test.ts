@@ -212,7 +212,7 @@ describe('an append of many events', () => {
     expect((await promise).versions.get('e99')).toBe(199)
   })
 
-  test('shares its turn of the loop with those of the same tick; up to 32 events are packed at the call', async () => {
+  describe('whose events take long to read', () => {
     let read = 0
     const slow = (): object => ({
       entity: 'e',
@@ -222,19 +222,56 @@ describe('an append of many events', () => {
         return 'f'
       },
     })
+    /** How many of its events were read at the call. */
     const append = (length: number): number => {
       const before = read
       void queue.append(Array.from({ length }, slow), undefined)
       return read - before
     }
-    expect(append(1000)).toBeLessThan(1000)
-    expect(append(1000)).toBeLessThanOrEqual(64)
-    expect(append(32)).toBe(32)
-    await queue.handedOver()
-    expect(read).toBe(2032)
-    expect(native.submissions.map((each) => readSubmission(each)[0]?.events.length)).toEqual([
-      1000, 1000, 32,
-    ])
+
+    test('shares its turn of the loop with those of the same tick; up to 32 are packed at the call', async () => {
+      read = 0
+      expect(append(1000)).toBeLessThan(1000)
+      expect(append(1000)).toBeLessThanOrEqual(64)
+      expect(append(32)).toBe(32)
+      await queue.handedOver()
+      expect(read).toBe(2032)
+      const lengths = native.submissions.map((each) => readSubmission(each)[0]?.events.length)
+      expect(lengths).toEqual([1000, 1000, 32])
+    })
+
+    test('is packed at the call if too many wait already, so that memory is bounded', async () => {
+      while (append(100) === 100);
+      const waiting = Array.from({ length: 20 }, () => append(100)).filter((count) => count < 100)
+      expect(waiting.length).toBeLessThan(8)
+      await queue.handedOver()
+      const lengths = native.submissions.flatMap((each) => readSubmission(each))
+      expect(lengths.every(({ events }) => events.length === 100)).toBe(true)
+    })
+
+    test('goes on in one turn with others that are short too', async () => {
+      let appended = 1
+      while (append(40) === 40) appended++
+      for (let more = 0; more < 5; more++, appended++) expect(append(40)).toBeLessThan(40)
+      await tick()
+      await tick()
+      expect(native.submissions.flatMap((each) => readSubmission(each))).toHaveLength(appended)
+    })
+
+    test('does not hold up who waits for those before it', async () => {
+      append(1000)
+      let isOver = false
+      const before = queue.handedOver().then(() => {
+        isOver = true
+      })
+      for (let turns = 0; !isOver && turns < 100; turns++) {
+        append(1000)
+        await tick()
+      }
+      expect(isOver).toBe(true)
+      await before
+      await queue.handedOver()
+    })
   })
 
   test('goes between those before and behind it', async () => {

@@ -6,7 +6,7 @@ mod common;
 
 use std::fs::{File, read};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::{append, event, files, relaxed};
 use proptest::prelude::*;
@@ -57,17 +57,24 @@ fn positions(events: &[BatchEvent]) -> Vec<usize> {
 }
 
 /// Flips a byte of what stands once in the log, while the store is open.
-#[expect(clippy::disallowed_methods, reason = "a test plays the part of the world")]
 fn damage(directory: &Path, text: &str) {
-    for path in files(directory, ".seg") {
+    let (path, at) = find(directory, text);
+    write(&path, at, &[text.as_bytes()[0] ^ 1]);
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test plays the part of the world")]
+fn find(directory: &Path, text: &str) -> (PathBuf, usize) {
+    let place = |path: PathBuf| {
         let bytes = read(&path).unwrap();
-        if let Some(at) = bytes.windows(text.len()).position(|window| window == text.as_bytes()) {
-            let file = File::options().write(true).open(&path).unwrap();
-            file.write_all_at(&[bytes[at] ^ 1], at as u64).unwrap();
-            return;
-        }
-    }
-    panic!("{text} is not in the log");
+        let at = bytes.windows(text.len()).position(|window| window == text.as_bytes())?;
+        Some((path, at))
+    };
+    files(directory, ".seg").into_iter().find_map(place).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test plays the part of the world")]
+fn write(path: &Path, at: usize, bytes: &[u8]) {
+    File::options().write(true).open(path).unwrap().write_all_at(bytes, at as u64).unwrap();
 }
 
 #[test]
@@ -100,6 +107,20 @@ fn a_damaged_name_harms_only_the_events_that_have_it() {
     let (events, end) = taken(&store, behind);
     assert_eq!(events.len(), (FRAMES - 2) * FRAME);
     end.unwrap();
+}
+
+#[test]
+fn a_damaged_length_of_the_names_hides_no_damaged_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path());
+    // In front of the second frame's first name stand its CRC and length, and the length of all of them.
+    let (path, first) = find(directory.path(), "entity a1");
+    let first_only = 6 + "entity a1".len() as u32;
+    write(&path, first - 10, &first_only.to_le_bytes());
+    damage(directory.path(), "entity b1");
+    let (events, end) = taken(&store, ReadSpec::new(Subject::All));
+    assert_eq!(positions(&events), (0..FRAME + FRAME / 2).collect::<Vec<_>>());
+    assert!(matches!(end, Err(Error::Corrupt { .. })), "{end:?}");
 }
 
 #[test]

@@ -355,7 +355,14 @@ impl NativeStore {
         verification.map(NativeVerify::new).map_err(|error| to_js(&error))
     }
 
-    /// Figures, as JSON.
+    /// Figures, as JSON; null if asking would mean waiting.
+    #[napi(catch_unwind)]
+    pub fn stats_now(&self) -> Result<Option<String>> {
+        let stats = || self.engine()?.without_waiting(Store::stats);
+        stats().map(|stats| stats.map(|stats| stats_json(&stats))).map_err(|error| to_js(&error))
+    }
+
+    /// As `stats_now`, on a thread that may wait.
     #[napi(catch_unwind, ts_return_type = "Promise<string>")]
     pub fn stats(&self) -> AsyncTask<Work<String, String>> {
         let store = self.engine();

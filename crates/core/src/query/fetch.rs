@@ -44,7 +44,7 @@ pub(super) struct Fetch {
     group: Vec<Located>,
     /// How many of the group are handed out.
     next: usize,
-    /// Of a scan.
+    /// Where a scan goes on.
     following: Option<Following>,
     /// What a scan need not check again.
     passed: Passed,
@@ -61,6 +61,8 @@ struct Following {
     /// Where the frame starts.
     start: u64,
     frame: Frame,
+    /// Bytes of the record before it.
+    length: u64,
 }
 
 impl Following {
@@ -205,13 +207,11 @@ impl Fetch {
         let fetched = fetched(part, hit, offset, builder.known())?;
         let Fetched { found, frame, .. } = &fetched;
         let start = found.offset.saturating_sub(found.distance().into());
-        if may_wait {
-            self.passed.enter(segment, start, frame);
-        }
         fetched.pack(view, builder, recent, &self.passed)?;
-        let offset = found.offset + found.bytes().len() as u64;
+        let length = found.bytes().len() as u64;
         let (part, position, frame) = (hit.part, position + 1, *frame);
-        self.following = Some(Following { part, position, offset, start, frame });
+        let offset = found.offset + length;
+        self.following = Some(Following { part, position, offset, start, frame, length });
         Ok(())
     }
 
@@ -225,12 +225,18 @@ impl Fetch {
         most: u64,
         limit: usize,
     ) -> u64 {
-        let Some(Following { part, position, offset, start, frame }) = &mut self.following else {
+        let Some(Following { part, position, offset, start, frame, length }) = &mut self.following
+        else {
             return 0;
         };
         let Some(segment) = view.parts().get(*part).map(Part::segment) else {
             return 0;
         };
+        self.passed.enter(segment, *start, frame);
+        // Where nothing is mapped, what does not fit would be copied in vain.
+        if *length > RUN / 2 {
+            return 0;
+        }
         let most = most.min(frame.end.saturating_sub(*position));
         let length = most.saturating_mul(RECORD_GUESS).min(RUN).min(segment.end() - *offset);
         let Ok(Some(bytes)) = segment.bytes(*offset, length as usize) else {

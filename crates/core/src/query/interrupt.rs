@@ -28,7 +28,7 @@ impl Interrupt {
     }
 }
 
-/// Nobody sees how far it is, but it can be given up.
+/// An index that is built again for a read is given up with it.
 impl Progress for Interrupt {
     fn progress(&self, _progress: OpenProgress) -> ControlFlow<()> {
         if self.check().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -12,6 +12,8 @@ pub(super) struct Passed {
     /// Serial number of the segment; 0 is none.
     serial: u32,
     offsets: Range<u32>,
+    /// The frame that was come to last and has a damaged definition: by serial number and offset.
+    refused: (u32, u32),
 }
 
 impl Passed {
@@ -30,9 +32,11 @@ impl Passed {
             return;
         };
         let passed = self.of(segment);
-        if passed.contains(&start)
-            || (frame.has_definitions && segment.check_definitions(start).is_err())
-        {
+        if passed.contains(&start) || self.refused == (segment.serial, start) {
+            return;
+        }
+        if frame.has_definitions && segment.check_definitions(start).is_err() {
+            self.refused = (segment.serial, start);
             return;
         }
         self.serial = segment.serial;

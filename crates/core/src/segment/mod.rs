@@ -359,17 +359,25 @@ impl Segment {
         })
     }
 
-    /// Checks the definitions of the frame that starts at an offset, which has some.
+    /// Checks the definitions of the frame that starts at an offset, which has some: all that stands in front of
+    /// its first record.
     pub(crate) fn check_definitions(&self, start: u32) -> Result<()> {
+        let damaged = || self.damaged(u64::from(start), 0, "a frame's definitions cannot be found");
         let header = self.frame_of(u64::from(start), 0)?;
         let mut at = start + header.body_start() as u32;
-        let length = self.bytes(u64::from(at) - 4, 4)?.map_or(0, |bytes| u32_at(&bytes, 0));
-        let end = at.saturating_add(length);
+        let length = self.bytes(u64::from(at) - 4, 4)?.ok_or_else(damaged)?;
+        let end = at.checked_add(u32_at(&length, 0)).ok_or_else(damaged)?;
         while at < end {
             let text = self.string(at)?;
             at += (DEFINITION_HEADER_LEN + text.len()) as u32;
         }
-        Ok(())
+        // The length has no CRC of its own; the first record knows how far from the frame's start it is.
+        let first = self.glance(u64::from(end))?;
+        if at == end && first.is_some_and(|first| first.distance == end - start) {
+            Ok(())
+        } else {
+            Err(damaged())
+        }
     }
 
     /// The string whose definition stands at an offset; 0 is the empty string.
