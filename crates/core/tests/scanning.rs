@@ -72,7 +72,6 @@ fn find(directory: &Path, text: &str) -> (PathBuf, usize) {
     files(directory, ".seg").into_iter().find_map(place).unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test plays the part of the world")]
 fn write(path: &Path, at: usize, bytes: &[u8]) {
     File::options().write(true).open(path).unwrap().write_all_at(bytes, at as u64).unwrap();
 }
