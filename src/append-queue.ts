@@ -15,9 +15,12 @@ const NOTHING = new Uint8Array(0)
 // Events whose appends settle one right after the other. Then come those who waited for them: what they append
 // is on its way to the writer while the others settle.
 const SETTLED_AT_ONCE = 8
-// Of more arrays each is packed at its call, whatever the turn's time: who appends more than the loop can pack has to
-// be slowed down.
-const MOST_PAUSED = 8
+// While so many wait, arrays that are not long are packed at their calls, whatever the turn's time: who appends more
+// than the loop can pack has to be slowed down.
+const MOST_PAUSED = 64
+const LONG_EVENTS = 2048
+// Submissions kept for the next that pause.
+const MOST_SPARES = 8
 const DEFAULT_MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 
 type Resolve = (receipt: Receipt) => void
@@ -63,7 +66,7 @@ export class AppendQueue {
   readonly #maxPayloadBytes: number
   #submission: Submission
   // Used again, because fresh memory costs more than the copy into it.
-  #spare: Submission | undefined
+  readonly #spares: Submission[] = []
   #native: Native | undefined
   #sequence = 0
   // Settled from the front; the gap before #first is closed when it is worth it.
@@ -93,6 +96,10 @@ export class AppendQueue {
     this.#scheduled = true
     process.nextTick(this.#flushTick)
   }
+
+  /** What paces an append of so many events. */
+  readonly #paceOf = (count: number): Pace | undefined =>
+    count > LONG_EVENTS || this.#paused.length < MOST_PAUSED ? packing : undefined
 
   readonly #nextTurn = (): void => {
     do this.#proceed(packing)
@@ -160,8 +167,7 @@ export class AppendQueue {
     const submission = this.#submission
     const before = submission.packer.at
     const pending = new Pending(this.#sequence)
-    const pace = this.#paused.length < MOST_PAUSED ? packing : undefined
-    const isPacked = submission.append(pending, this.#sequence, events, options, pace)
+    const isPacked = submission.append(pending, this.#sequence, events, options, this.#paceOf)
     this.#sequence = (this.#sequence + 1) >>> 0
     const promise = new Promise<Receipt>(capture)
     pending.resolve = capturedResolve
@@ -177,6 +183,11 @@ export class AppendQueue {
     return promise
   }
 
+  /** Appends that have not settled. */
+  get size(): number {
+    return this.#pending.length - this.#first
+  }
+
   /** Blocks until the append is durable; what was appended before it goes before it. */
   appendSync(events: unknown, options: unknown): Receipt {
     if (this.#submission.busy || this.#paused[0]?.large.submission.busy === true) {
@@ -187,6 +198,7 @@ export class AppendQueue {
     const pending = new Pending(this.#sequence)
     this.#submission.append(pending, this.#sequence, events, options)
     this.#sequence = (this.#sequence + 1) >>> 0
+    this.#unsent = this.#sequence
     const { packer } = this.#submission
     let bytes: Uint8Array
     try {
@@ -209,7 +221,7 @@ export class AppendQueue {
   /** When the engine has every append so far. */
   handedOver(): Promise<void> {
     this.flush()
-    if (this.#paused.length === 0) return Promise.resolve()
+    if (this.#unsent === this.#sequence) return Promise.resolve()
     return new Promise((resolve) => {
       this.#handingOver.push({ sequence: this.#sequence, resolve })
     })
@@ -259,8 +271,7 @@ export class AppendQueue {
   }
 
   #pause(large: LargeAppend, pending: Pending): void {
-    this.#submission = this.#spare ?? new Submission(this.#maxPayloadBytes)
-    this.#spare = undefined
+    this.#submission = this.#spares.pop() ?? new Submission(this.#maxPayloadBytes)
     this.#paused.push({ large, pending })
     if (this.#paused.length > 1) return
     this.#begin()
@@ -294,7 +305,7 @@ export class AppendQueue {
     }
     this.#handedOverTo((first.pending.sequence + 1) >>> 0)
     this.#paused.shift()
-    this.#spare = first.large.submission
+    if (this.#spares.length < MOST_SPARES) this.#spares.push(first.large.submission)
     if (this.#paused.length > 0) this.#begin()
     else this.#resumeOthers()
   }

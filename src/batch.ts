@@ -170,7 +170,9 @@ export class EventBatch {
   previousLink(row: number): Bytes {
     const index = (row - this.#rowsAt) / ROW_BYTES
     if (this.#hasPreviousLinks) {
-      return this.slice(this.row(this.count) - this.#at + index * LINK_BYTES, LINK_BYTES)
+      const at = this.row(this.count) + index * LINK_BYTES
+      // It may be damaged if it begins with zeros: then asking for it says so.
+      if (this.#u32(at) !== 0) return this.slice(at - this.#at, LINK_BYTES)
     }
     if (this.view.getFloat64(row + ROW.version, true) === 0) return new Uint8Array(LINK_BYTES)
     let at = (index - this.#linksFrom) * LINK_BYTES

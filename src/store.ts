@@ -481,7 +481,8 @@ export class Store implements AsyncDisposable {
   async stats(): Promise<StoreStats> {
     try {
       const { native } = this.#session
-      return JSON.parse(native.statsNow() ?? (await native.stats())) as StoreStats
+      const stats = JSON.parse(native.statsNow() ?? (await native.stats())) as StoreStats
+      return { ...stats, pendingAppends: this.#queue.size }
     } catch (error) {
       throw fromNative(error)
     }

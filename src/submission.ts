@@ -112,15 +112,16 @@ export class Submission {
   }
 
   /**
-   * Adds one append; on any error the buffer is as it was. With a pace it may pause, and gives false
-   * then: what is in the buffer can be taken away, what remains comes behind it, and `resume` goes on.
+   * Adds one append; on any error the buffer is as it was. With a pace, which depends on how many events it
+   * has, it may pause, and gives false then: what is in the buffer can be taken away, what remains comes
+   * behind it, and `resume` goes on.
    */
   append(
     written: Written,
     sequence: number,
     events: unknown,
     options: unknown,
-    pace?: Pace,
+    paceOf?: (count: number) => Pace | undefined,
   ): boolean {
     if (this.#busy) {
       throw invalidArgument(
@@ -134,7 +135,7 @@ export class Submission {
     try {
       this.#header(sequence, options)
       this.#index = AT_LIST
-      return this.#begin(written, events, pace)
+      return this.#begin(written, events, paceOf)
     } catch (error) {
       throw this.#undone(error)
     } finally {
@@ -187,9 +188,12 @@ export class Submission {
     if (options !== undefined) this.#options(start, options)
   }
 
-  #begin(written: Written, events: unknown, pace: Pace | undefined): boolean {
+  #begin(
+    written: Written,
+    events: unknown,
+    paceOf: ((count: number) => Pace | undefined) | undefined,
+  ): boolean {
     this.#written = written
-    this.#canPause = pace !== undefined
     this.#hasPaused = false
     this.#entities = undefined
     this.#done = 0
@@ -199,6 +203,7 @@ export class Submission {
       packer.view.setUint32(this.#start + 20, 1, true)
       this.#events = NO_EVENTS
       this.#count = 1
+      this.#canPause = paceOf?.(1) !== undefined
       written.entities = this.#event(events, 0)
       return this.#remainder === undefined ? this.#end() : this.#pause()
     }
@@ -207,9 +212,13 @@ export class Submission {
     packer.view.setUint32(this.#start + 20, count, true)
     this.#events = events
     this.#count = count
+    const pace = paceOf?.(count)
+    this.#canPause = pace !== undefined
     if (this.#encode(pace)) return true
-    // Whatever the caller does with the list now.
-    this.#events = events.slice(this.#done)
+    // Whatever the caller does with the list now, or a getter of an event has done.
+    const left: unknown[] = events.slice(this.#done, count)
+    left.length = count - this.#done
+    this.#events = left
     this.#before = this.#done
     this.#done = 0
     return false

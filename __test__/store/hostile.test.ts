@@ -118,6 +118,31 @@ onEachBackend((make) => {
   })
 
   describe('bytes', () => {
+    test('that a getter of the same append adds to its list are left out, and those it takes away are missed', async () => {
+      const store = await memoryStore()
+      for (const length of [20, 5000]) {
+        const list: object[] = Array.from({ length }, (_, nth) => ({ entity: 'a', fact: `${nth}` }))
+        list[0] = {
+          entity: 'a',
+          get fact() {
+            list.push({ entity: 'a', fact: 'late' })
+            return '0'
+          },
+        }
+        expect((await store.append(list as NewEvent[])).count).toBe(length)
+        list.length = length
+        list[0] = {
+          entity: 'a',
+          get fact() {
+            list.length = 10
+            return '0'
+          },
+        }
+        const argument = expect.stringMatching(/^events\[\d+\]$/)
+        await expect(store.append(list as NewEvent[])).rejects.toMatchObject({ argument })
+      }
+    })
+
     test('that a getter of the same append changes are stored as they were when they were read', async () => {
       const store = await make()
       const bytes = Uint8Array.of(1, 2, 3)

@@ -168,6 +168,23 @@ describe('closing', () => {
     expect(await (await openStore(folder)).head()).toBe(99)
   })
 
+  test('by a getter of an event lets the appends before it finish too', async () => {
+    const store = await Store.memory()
+    await store.head()
+    let closing: Promise<void> | undefined
+    const first = store.append({ entity: 'a', fact: 'first' })
+    const second = store.append({
+      entity: 'b',
+      get fact() {
+        closing ??= store.close()
+        return 'second'
+      },
+    })
+    expect((await first).position).toBe(0)
+    await Promise.allSettled([second])
+    await closing
+  })
+
   test('refuses every later call with ERR_CLOSED', async () => {
     const store = await memoryStore()
     await store.append(eventsOf('a', 3))
@@ -233,6 +250,31 @@ describe('sync and stats', () => {
     await store.sync()
     expect((await appended).lastPosition).toBe(4)
     expect((await store.stats()).syncedPosition).toBe(4)
+  })
+
+  test('sync by a getter of an event makes durable what was appended before', async () => {
+    const store = await openStore(temporaryFolder(), { durability: 'none' })
+    await store.head()
+    let synced: Promise<number> | undefined
+    void store.append({ entity: 'a', fact: 'first' })
+    const second = store.append({
+      entity: 'b',
+      get fact() {
+        synced ??= store.sync().then(async () => (await store.stats()).syncedPosition)
+        return 'second'
+      },
+    })
+    expect(await synced).toBeGreaterThanOrEqual(0)
+    await second
+  })
+
+  test('sync ends also if nothing was appended since, or only at once', async () => {
+    const store = await openStore(temporaryFolder())
+    store.appendSync({ entity: 'a', fact: 'f' })
+    await store.sync()
+    await rejectedArgument(() => store.append({ entity: '', fact: 'f' }), 'events[0].entity')
+    await store.sync()
+    expect((await store.stats()).syncedPosition).toBe(0)
   })
 
   test('stats count', async () => {

@@ -9,11 +9,20 @@ const beginnings = { writers: 'tetralog-writer', keeper: 'tetralog-keeper' } as 
 export function threadGroups(): Map<number, string> {
   const groups = new Map([[process.pid, 'JavaScript']])
   for (const id of readdirSync(folder)) {
-    const name = readFileSync(`${folder}/${id}/comm`, 'latin1')
+    const name = nameOf(id)
     const group = Object.entries(beginnings).find(([, beginning]) => name.startsWith(beginning))
     if (group !== undefined) groups.set(Number(id), group[0])
   }
   return groups
+}
+
+/** Empty of a thread that has ended meanwhile. */
+function nameOf(id: string): string {
+  try {
+    return readFileSync(`${folder}/${id}/comm`, 'latin1')
+  } catch {
+    return ''
+  }
 }
 
 export interface ThreadTimes {

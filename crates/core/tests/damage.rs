@@ -671,6 +671,58 @@ fn nothing_ends_as_if_it_were_whole_before_a_last_segment_that_cannot_be_opened(
     }
 }
 
+/// Positions that a read gives before its error.
+fn before_the_damage(store: &Store, spec: ReadSpec) -> Vec<u64> {
+    let read = store.read(spec).unwrap();
+    let mut positions = Vec::new();
+    loop {
+        match read.next() {
+            Ok(Some(batch)) => {
+                let events = Batch::new(batch).events(&store.source()).unwrap();
+                positions.extend(events.iter().map(|event| event.position));
+            }
+            Ok(None) => panic!("the damage is passed over: {positions:?}"),
+            Err(error) => {
+                assert_eq!(error.code(), "ERR_CORRUPT");
+                return positions;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_stands_in_front_of_a_segment_that_cannot_be_opened_is_handed_out_first() {
+    let (store, fs) = open(&Files::new()).unwrap();
+    let payload = vec![1; 10_000];
+    for nth in 0..700 {
+        append(&store, &[event(&format!("e{}", nth % 2), "f", &payload)]).unwrap();
+    }
+    store.close().unwrap();
+    let mut files = Files::new();
+    snapshot(&*fs, &root(), &mut files);
+    files.get_mut(&segment(4)).unwrap()[1600] ^= 1;
+    let (store, _) = open(&files).unwrap();
+    let error = common::all(&store).unwrap_err();
+    let Error::Corrupt { damage } = error else { panic!("{error}") };
+    let (first, last) = damage[0].positions.unwrap();
+    assert!(first > 128 && last < 650, "a group of hits goes across either end: {first} to {last}");
+    let fact = Filter { fact: Some(vec!["f".into()]), ..Filter::default() };
+    let of_an_entity = |position: &u64| position % 2 == 0;
+    for (subject, chosen) in [
+        (Subject::All, &(|_: &u64| true) as &dyn Fn(&u64) -> bool),
+        (Subject::Query(vec![fact]), &|_| true),
+        (Subject::Query(vec![Filter::default()]), &|_| true),
+        (Subject::Stream("e0".into()), &of_an_entity),
+    ] {
+        let spec = ReadSpec::new(subject);
+        let wanted: Vec<u64> = (0..first).filter(chosen).collect();
+        assert_eq!(before_the_damage(&store, spec.clone()), wanted, "{spec:?}");
+        let wanted: Vec<u64> = (last + 1..700).rev().filter(chosen).collect();
+        let spec = ReadSpec { backwards: true, ..spec };
+        assert_eq!(before_the_damage(&store, spec.clone()), wanted, "{spec:?}");
+    }
+}
+
 #[test]
 fn an_entity_is_verified_beside_sealed_segments_that_cannot_be_opened() {
     let (files, _) = example(200_000);

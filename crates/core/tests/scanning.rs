@@ -123,6 +123,24 @@ fn a_damaged_length_of_the_names_hides_no_damaged_name() {
 }
 
 #[test]
+fn an_event_whose_previous_link_is_damaged_is_handed_out_and_those_behind_it_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path());
+    damage(directory.path(), "<20>");
+    let all = ReadSpec::new(Subject::All);
+    let read = store.read(ReadSpec { from: Some(21), ..all }).unwrap();
+    read.want_previous_links();
+    let mut links = Vec::new();
+    while let Some(batch) = read.next().unwrap() {
+        let batch = Batch::new(batch);
+        links.extend((0..batch.len()).map(|nth| batch.previous_link(nth).unwrap()));
+    }
+    assert_eq!(links.len(), FRAME * FRAMES - 21);
+    assert_eq!(links[0], [0; 32], "the entity's event before it is the damaged one");
+    assert_ne!(links[1], [0; 32]);
+}
+
+#[test]
 fn a_scan_without_a_mapping_gives_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let mapped = common::all(&filled(directory.path())).unwrap();

@@ -123,7 +123,8 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Adds the link that the event added last follows. Given for all events of a batch or for none.
+    /// Adds the link that the event added last follows: zeros if there is none, or if it is damaged. Given for all
+    /// events of a batch or for none.
     pub(crate) fn push_previous_link(&mut self, link: &Hash) {
         self.previous_links.extend_from_slice(link);
     }
@@ -255,7 +256,7 @@ impl Batch {
         events
     }
 
-    /// The n-th event's previous link, if the batch has previous links.
+    /// The n-th event's previous link, if the batch has previous links. Zeros where it is damaged.
     pub fn previous_link(&self, nth: usize) -> Option<Hash> {
         if self.flags() & FLAG_PREVIOUS_LINKS == 0 {
             return None;

@@ -10,7 +10,7 @@ use super::passed::Passed;
 use super::plan::Hit;
 use super::recent::RecentLinks;
 use crate::chain::{GENESIS, Hash};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::frame::HEADER_LEN;
 use crate::fs::{Moment, patience};
 use crate::index::Part;
@@ -97,8 +97,9 @@ impl Fetch {
         self.group.push(Located { hit, offset: None });
     }
 
-    /// Finds out where the records of the group stand, and asks for them.
-    pub(super) fn start(&mut self, view: &View, known: &Known) -> Result<()> {
+    /// Finds out where the records of the group stand, and asks for them. Gives the damage before which the group
+    /// ends, if there is some behind its first hit.
+    pub(super) fn start(&mut self, view: &View, known: &Known) -> Result<Option<Error>> {
         let now = Moment::now();
         let may_wait = !patience::is_impatient();
         for Located { hit, .. } in &self.group {
@@ -106,23 +107,36 @@ impl Fetch {
                 part.expect_offset(hit.local, Some(now).filter(|_| may_wait));
             }
         }
-        for located in &mut self.group {
+        let mut damage = None;
+        for (nth, located) in self.group.iter_mut().enumerate() {
             let Some(part) = view.parts().get(located.hit.part) else {
                 continue;
             };
-            located.offset = part.offset(located.hit.local)?;
+            located.offset = match part.offset(located.hit.local) {
+                Err(error @ Error::Corrupt { .. }) if nth > 0 => {
+                    damage = Some((nth, error));
+                    break;
+                }
+                offset => offset?,
+            };
             if let Some(offset) = located.offset.map(u64::from) {
                 part.segment().warm(offset..offset + RECORD_GUESS, now, may_wait);
             }
         }
-        self.ask_for_rest(view, known, may_wait, now)
+        let damage = damage.map(|(nth, error)| {
+            self.group.truncate(nth);
+            error
+        });
+        self.ask_for_rest(view, known, may_wait, now);
+        Ok(damage)
     }
 
     /// Asks for what the first bytes of the records show to be needed too: the rest of a long one, and the
     /// header of its frame and the name of its entity unless they are known.
-    fn ask_for_rest(&self, view: &View, known: &Known, may_wait: bool, now: Moment) -> Result<()> {
+    fn ask_for_rest(&self, view: &View, known: &Known, may_wait: bool, now: Moment) {
         for (segment, offset) in self.places(view) {
-            let Some(Glance { length, distance, entity }) = segment.glance(offset)? else {
+            // What cannot be read is for whoever comes to that record: those before it are handed out first.
+            let Ok(Some(Glance { length, distance, entity })) = segment.glance(offset) else {
                 continue;
             };
             if !known.has_frame(segment, offset, distance) {
@@ -136,11 +150,10 @@ impl Fetch {
                 segment.ask_ahead(offset + RECORD_GUESS..offset + u64::from(length), now);
             }
         }
-        Ok(())
     }
 
     /// Asks for the records that those of the group are linked to.
-    pub(super) fn ask_for_previous(&self, view: &View) -> Result<()> {
+    pub(super) fn ask_for_previous(&self, view: &View) {
         let now = Moment::now();
         let may_wait = !patience::is_impatient();
         for Located { hit, offset } in &self.group {
@@ -148,18 +161,17 @@ impl Fetch {
                 continue;
             };
             let position = part.base() + u64::from(hit.local);
-            let back = part.segment().glance_back(u64::from(offset))?;
+            let back = part.segment().glance_back(u64::from(offset)).ok().flatten();
             let previous = back.and_then(|back| view.locate(position.checked_sub(back)?));
             let Some((part, local)) =
                 previous.and_then(|(part, local)| view.parts().get(part).map(|part| (part, local)))
             else {
                 continue;
             };
-            if let Some(offset) = part.offset(local)?.map(u64::from) {
+            if let Ok(Some(offset)) = part.offset(local).map(|offset| offset.map(u64::from)) {
                 part.segment().warm(offset..offset + RECORD_GUESS, now, may_wait);
             }
         }
-        Ok(())
     }
 
     /// Where the records of the group stand.
@@ -320,8 +332,11 @@ fn pack(
     let Some(recent) = recent else {
         return builder.push(segment, bytes, record, place, passed);
     };
-    // Before the event is added: where its link is damaged, the batch ends in front of it.
-    let link = previous_link(view, place.position, record.back, recent)?;
+    // An event before a damaged one is whole: whoever asks for the link it follows is told so.
+    let link = match previous_link(view, place.position, record.back, recent) {
+        Err(Error::Corrupt { .. }) => GENESIS,
+        link => link?,
+    };
     builder.push(segment, bytes, record, place, passed)?;
     builder.push_previous_link(&link);
     recent.add(place.position, record.link);

@@ -490,8 +490,12 @@ impl Running {
                 Err(error) => return Err(error),
             }
         }
-        self.fetch.start(&self.view, known)?;
-        if previous_links { self.fetch.ask_for_previous(&self.view) } else { Ok(()) }
+        let damage = self.fetch.start(&self.view, known)?;
+        self.failure = damage.or(self.failure.take());
+        if previous_links {
+            self.fetch.ask_for_previous(&self.view);
+        }
+        Ok(())
     }
 
     fn entities(&mut self, prefix: &str) -> Result<Vec<u8>> {

@@ -17,8 +17,8 @@ pub(super) struct Stream {
     versions: Range<u64>,
     backwards: bool,
     holders: Holders,
-    /// Forwards: the parts that are to come, the next one last.
-    collected: Option<Vec<(usize, EntityEntry)>>,
+    /// Forwards: the parts that are to come, the next one last, or why one cannot be asked.
+    collected: Option<Vec<Result<(usize, EntityEntry)>>>,
     current: Option<Postings>,
     /// The version that has to come next.
     expected: Option<u64>,
@@ -202,15 +202,23 @@ impl Stream {
         }
         if self.collected.is_none() {
             let mut collected = Vec::new();
-            while let Some((part, entry)) = self.holders.next(view, &self.entity)? {
-                collected.push((part, entry));
-                if entry.first_version <= self.versions.start {
+            loop {
+                match self.holders.next(view, &self.entity) {
+                    Ok(Some(holder)) => collected.push(Ok(holder)),
+                    Ok(None) => break,
+                    // The events before the damage come first.
+                    Err(error @ Error::Corrupt { .. }) => collected.push(Err(error)),
+                    Err(error) => return Err(error),
+                }
+                let reached =
+                    |(_, entry): &(_, EntityEntry)| entry.first_version <= self.versions.start;
+                if collected.last().is_some_and(|last| last.as_ref().is_ok_and(reached)) {
                     break;
                 }
             }
             self.collected = Some(collected);
         }
-        Ok(self.collected.as_mut().and_then(Vec::pop))
+        self.collected.as_mut().and_then(Vec::pop).transpose()
     }
 
     /// How many events there are, on an undamaged log: versions are dense, so the newest one says it.
