@@ -707,7 +707,7 @@ fn what_stands_in_front_of_a_segment_that_cannot_be_opened_is_handed_out_first()
     let (first, last) = damage[0].positions.unwrap();
     assert!(first > 128 && last < 650, "a group of hits goes across either end: {first} to {last}");
     let fact = Filter { fact: Some(vec!["f".into()]), ..Filter::default() };
-    let of_an_entity = |position: &u64| position % 2 == 0;
+    let of_an_entity = |position: &u64| position.is_multiple_of(2);
     for (subject, chosen) in [
         (Subject::All, &(|_: &u64| true) as &dyn Fn(&u64) -> bool),
         (Subject::Query(vec![fact]), &|_| true),
