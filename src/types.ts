@@ -220,7 +220,7 @@ export interface QueryOptions extends ReadOptions {
 
 /** A description, not a cursor: each loop and each call below is a read of its own, at one head. */
 export interface Reading<T> extends AsyncIterable<T, undefined> {
-  /** In batches of up to about 1 MiB, and 1024, never empty. The fastest loop. */
+  /** In batches of up to about 1 MiB and at most 1024, never empty. The fastest loop. */
   batches(): AsyncIterable<readonly T[], undefined>
   toArray(): Promise<T[]>
   first(): Promise<T | undefined>
@@ -305,7 +305,7 @@ export interface StoreOptions extends MemoryOptions {
   readonly onProgress?: ((progress: OpenProgress) => void) | undefined
 }
 
-/** How far an opening is. */
+/** How far it is with reading the log: on opening, in a repair, or for an index that is built again. */
 export interface OpenProgress {
   /** Events read so far. */
   readonly events: number
